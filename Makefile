@@ -1,0 +1,27 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,demo,report,ui,warehouse]'
+	touch $(READY)
+
+demo: $(READY)  ## two published trials and a shop with planted faults, from files to reports
+	$(BIN)/python examples/demo.py
+
+test: $(READY)  ## everything but the slow simulations
+	$(BIN)/python -m pytest -m "not slow" --durations=5
+
+check: $(READY)  ## format, lint, types, import arrows
+	$(BIN)/ruff format --check xp_pipeline xp_pipeline_tests examples benchmarks
+	$(BIN)/ruff check xp_pipeline xp_pipeline_tests examples benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff format xp_pipeline xp_pipeline_tests examples benchmarks
+	$(BIN)/ruff check --fix xp_pipeline xp_pipeline_tests examples benchmarks

@@ -1,0 +1,83 @@
+"""Commands that show: plan, results, report."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from xp_pipeline.errors import PhaseOrderError, SpecError
+
+Id = Annotated[str, typer.Argument(help="Experiment id.")]
+FORMATS = ("table", "json", "csv", "parquet")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (plan, results, report):
+        app.command()(command)
+
+
+def plan(experiment: Id, output: Annotated[str, typer.Option("--format", help="table or json.")] = "table") -> None:
+    """Sample size, smallest detectable effect and run time; registers nothing."""
+    from xp_pipeline.cli.planned import show_plan
+    from xp_pipeline.lifecycle.planning import make_plan
+    from xp_pipeline.lifecycle.preview import previewed
+    from xp_pipeline.lifecycle.workspace import Workspace
+    from xp_pipeline.serialization import serialize_to_json
+
+    workspace = Workspace.open()
+    made = make_plan(workspace, previewed(workspace, experiment))
+    if output == "json":
+        typer.echo(serialize_to_json(made, indent=2))
+    else:
+        show_plan(made)
+
+
+def results(
+    experiment: Id,
+    output: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
+    every: Annotated[bool, typer.Option("--all", help="Segments and every estimator too.")] = False,
+    table: Annotated[str, typer.Option(help="results, health, decisions or experiments.")] = "results",
+) -> None:
+    """The published rows of an experiment's latest look."""
+    if output not in FORMATS:
+        raise SpecError("unknown format", found=output, allowed=", ".join(FORMATS))
+    from xp_pipeline.lifecycle.publish import read
+    from xp_pipeline.lifecycle.workspace import Workspace
+    from xp_pipeline.spec.tables import TABLES
+
+    if table not in TABLES:
+        raise SpecError("unknown table", found=table, allowed=", ".join(TABLES))
+    workspace = Workspace.open()
+    workspace.folder.experiment(experiment)
+    rows = read(workspace.folder.lake, table, experiment)
+    if rows.is_empty():
+        raise PhaseOrderError("there are no results yet", where=experiment, next_step=f"xp run {experiment}")
+    if output == "table":
+        from xp_pipeline.cli.tables import show_results
+
+        show_results(rows, every=every) if table == "results" else typer.echo(rows.to_init_repr())
+    elif output == "json":
+        from xp_pipeline.serialization import serialize_to_json
+
+        typer.echo(serialize_to_json(rows.to_dicts(), indent=1))
+    elif output == "csv":
+        typer.echo(rows.write_csv(), nl=False)
+    else:
+        rows.write_parquet(sys.stdout.buffer)
+
+
+def report(experiment: Id) -> None:
+    """Where the newest page and card of an experiment are."""
+    from xp_pipeline.lifecycle.report import report_folder
+    from xp_pipeline.lifecycle.workspace import Workspace
+
+    workspace = Workspace.open()
+    workspace.folder.experiment(experiment)
+    folder = report_folder(workspace, experiment)
+    if not (folder / "report.html").is_file():
+        raise PhaseOrderError("there is no report yet", where=experiment, next_step=f"xp run {experiment}")
+    for path in sorted(folder.iterdir()):
+        typer.echo(str(path))

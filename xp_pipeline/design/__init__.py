@@ -1,0 +1,1 @@
+"""Before anyone is exposed: how many units, for how long, to see how small an effect."""

@@ -1,0 +1,1 @@
+"""Where queries run: DuckDB connections, predicates, and the SQL files."""

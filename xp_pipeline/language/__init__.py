@@ -1,0 +1,1 @@
+"""The assignment language, and the bucket rules beneath it."""

@@ -1,0 +1,95 @@
+"""The scorecard and the verdict as Markdown, for materialisations, chats and terminals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from xp_pipeline.report.document import ReportDocument
+from xp_pipeline.report.estimate import Estimate
+from xp_pipeline.report.scorecard import Comparison, MetricBlock, Scorecard
+from xp_pipeline.report.svg import printable
+from xp_pipeline.report.words import MARKS
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+
+
+def scorecard(document: ReportDocument) -> str:
+    """One table: every metric and arm by its deciding estimate, and why where there is none."""
+    cards = document.main.scorecards
+    if document.withheld:
+        return printable("\n".join(["**Estimates are withheld.**", "", *_blockers(document)]))
+    if not cards:
+        return "There is no result yet.\n"
+    interval = document.main.forest.interval_name
+    header = ["Metric", "Role", "Arm", "Baseline", "Arm mean", "Lift", interval.capitalize(), "p adj.", "Units", ""]
+    if document.title.interim:
+        header.remove("p adj.")
+    rows = [
+        _row(card, block, comparison) for card in cards for block in card.blocks for comparison in block.comparisons
+    ]
+    return printable("\n".join([_line(header), _rule(len(header)), *rows]) + "\n")
+
+
+def summary(document: ReportDocument) -> str:
+    """The verdict with its reasons, the labels and the findings of health."""
+    title = document.title
+    lines = [f"**{escaped(title.title)}**" + (f", as of {title.as_of}" if title.as_of else "")]
+    lines += [f"- {label.name}: {escaped(label.meaning)}" for label in title.labels]
+    for verdict in document.main.verdicts:
+        lines += ["", f"**{verdict.phrase}**: {', '.join(escaped(arm) for arm in verdict.arms)}", ""]
+        lines += [f"- {MARKS[reason.tone]} {escaped(reason.sentence)}" for reason in verdict.reasons]
+    if findings := document.health.findings:
+        lines += ["", "Health:", ""]
+        lines += [f"- {MARKS[check.tone]} {check.name}: {escaped(check.message)}" for check in findings]
+    return printable("\n".join(lines) + "\n")
+
+
+def escaped(text: str) -> str:
+    """Text of people with everything disarmed that Markdown or HTML would act on, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
+
+
+def _row(card: Scorecard, block: MetricBlock, comparison: Comparison) -> str:
+    main = comparison.main
+    cells = [
+        escaped(block.metric),
+        card.role,
+        escaped(comparison.arm),
+        f"{escaped(comparison.baseline)} {main.mean_baseline.text}",
+        main.mean_arm.text,
+        *_effect(main),
+        main.p_adjusted.text.replace("<", "&lt;"),
+        f"{main.n_arm.text} / {main.n_baseline.text}",
+        _remark(main),
+    ]
+    if card.interim:
+        del cells[7]
+    return _line(cells)
+
+
+def _effect(main: Estimate) -> tuple[str, str]:
+    """The lift where it is defined, else the absolute effect."""
+    if main.lift_status == "ok":
+        return main.lift.text, main.lift_interval.text
+    return main.effect.text, main.effect_interval.text
+
+
+def _remark(main: Estimate) -> str:
+    mark = f"{MARKS[main.reading.tone]} {main.reading.text}" if main.reading.text else ""
+    return " ".join(part for part in (mark, *(escaped(note) for note in main.notes)) if part)
+
+
+def _blockers(document: ReportDocument) -> list[str]:
+    return [
+        f"- {check.name}: {escaped(check.message)} {escaped(check.hint)}".rstrip() for check in document.health.blockers
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rule(columns: int) -> str:
+    """Names to the left, numbers to the right."""
+    return _line([*[":--"] * 3, *["--:"] * (columns - 4), ":--"])

@@ -1,0 +1,230 @@
+"""The method in words: what each metric adds up, over which window, and how it was estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from xp_pipeline.report import words
+from xp_pipeline.report.estimate import Estimate
+from xp_pipeline.report.format import percent_level, sentence, share
+from xp_pipeline.report.scorecard import Scorecard
+from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.experiment import MetricUse, RoleName
+from xp_pipeline.spec.metric import Metric, Quantity
+from xp_pipeline.spec.values import Amount, Condition, Where, format_duration
+
+
+@dataclass(frozen=True)
+class MetricMethod:
+    """One metric: what it is, and how it is estimated, as sentences."""
+
+    metric: str
+    role: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """The method of the whole experiment and of each metric, as sentences."""
+
+    general: tuple[str, ...]
+    metrics: tuple[MetricMethod, ...]
+
+
+def build_method(bound: Bound, cards: Sequence[Scorecard]) -> Method:
+    """The method, from the promise and from what the estimates say of themselves."""
+    found: dict[str, list[Estimate]] = {}
+    for card in cards:
+        for block in card.blocks:
+            found.setdefault(block.metric, []).extend(e for c in block.comparisons for e in c.estimates)
+    return Method(
+        general=tuple(_general(bound)),
+        metrics=tuple(
+            MetricMethod(use.metric, role, tuple(_sentences(bound, role, use, metric, found.get(use.metric, []))))
+            for role, use, metric in bound.uses
+        ),
+    )
+
+
+def _general(bound: Bound) -> list[str]:
+    experiment = bound.experiment
+    analysis, assignment, population = experiment.analysis, experiment.assignment, experiment.population
+    sentences = [_split(bound)]
+    many = {"exclude": "is left out of the analysis", "first": "counts in the arm it met first"}
+    sentences.append(f"A unit seen in several arms {many[population.multi_arm]}.")
+    if population.trigger:
+        sentences.append(
+            f"Windows begin when a unit reaches the entry point: a row of {population.trigger.source}"
+            f"{_condition(population.trigger.where)} after its exposure."
+        )
+    primary = analysis.primary_correction
+    adjusted = "not adjusted" if primary == "none" else f"adjusted by {words.CORRECTIONS[primary]}"
+    sentences.append(
+        f"The decision has a two-sided significance level of {percent_level(analysis.alpha)} over the primary "
+        f"metrics and arms, {adjusted}; each guardrail is tested one-sided at "
+        f"{percent_level(analysis.guardrail_alpha)}."
+    )
+    arms = len(assignment.treatments)
+    if experiment.contrasts:
+        named = ", ".join(c.name for c in experiment.contrasts)
+        sentences.append(f"Besides the {arms} comparisons with {assignment.control}, declared contrasts: {named}.")
+    if analysis.cluster:
+        sentences.append(f"A second reading treats each {analysis.cluster} as one unit of randomisation.")
+    return sentences
+
+
+def _split(bound: Bound) -> str:
+    assignment = bound.experiment.assignment
+    shares = assignment.shares
+    if shares is None:
+        return (
+            f"The designed split between {', '.join(assignment.arms)} is unknown, so the sample ratio cannot be tested."
+        )
+    split = ", ".join(f"{arm} {share(value).text}" for arm, value in shares.items())
+    rule = "from a column of the data" if bound.experiment.population.arm else "by hashing the unit's id"
+    return f"Arms are assigned {rule}, designed as {split}; control is {assignment.control}."
+
+
+def _sentences(
+    bound: Bound, role: RoleName, use: MetricUse, metric: Metric, estimates: Sequence[Estimate]
+) -> list[str]:
+    sentences = [_definition(metric), _window(bound, metric), _nulls(metric), *_cap(metric, estimates)]
+    sentences += [_estimator(metric, estimates), *_covariates(metric, estimates)]
+    if role == "guardrail" and use.margin:
+        worse = "fall" if metric.direction == "increase" else "rise"
+        sentences.append(f"Guardrail: a {worse} of more than {_amount(use.margin)} must be excluded.")
+    families = dict.fromkeys(e.fine_print.family for e in estimates if e.decisive and e.fine_print.family)
+    sentences += [f"p-values are adjusted in the family {family}." for family in families]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _definition(metric: Metric) -> str:
+    good = "Higher" if metric.direction == "increase" else "Lower"
+    described = sentence(metric.description) if metric.description.strip() else ""
+    if metric.type == "ratio":
+        top, bottom = (_quantity(q) for q in metric.quantities)
+        what = f"Over all units of an arm, {top} divided by {bottom}"
+    elif metric.binary:
+        what = f"The share of units with {_quantity(metric.quantities[0])}"
+    else:
+        what = f"Per unit, {_quantity(metric.quantities[0])}"
+    return " ".join(part for part in (described, f"{what}. {good} is better.") if part)
+
+
+def _quantity(quantity: Quantity) -> str:
+    rows = f"rows of {quantity.source}{_condition(quantity.where)}"
+    value = quantity.value or ""
+    phrases = {
+        "sum": f"the sum of {value} over {rows}",
+        "count": f"the number of {rows}" + (f" with a {value}" if value else ""),
+        "max": f"the largest {value} among {rows}",
+        "mean": f"the mean of {value} over {rows}",
+        "any": f"any {value} among {rows}" if value else f"any {rows}",
+    }
+    return phrases[quantity.aggregate]
+
+
+def _condition(where: Where) -> str:
+    parts = [f"{column} {_clause(condition)}" for column, condition in where.items()]
+    return f" where {' and '.join(parts)}" if parts else ""
+
+
+def _clause(condition: Condition) -> str:
+    clauses = []
+    if condition.one_of is not None:
+        clauses.append(f"is {_listed(condition.one_of)}")
+    if condition.not_one_of is not None:
+        clauses.append(f"is not {_listed(condition.not_one_of)}")
+    if condition.at_least is not None:
+        clauses.append(f"is at least {condition.at_least:g}")
+    if condition.at_most is not None:
+        clauses.append(f"is at most {condition.at_most:g}")
+    if condition.is_null is not None:
+        clauses.append("is missing" if condition.is_null else "is known")
+    return " and ".join(clauses)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return " or ".join(str(value) for value in values)
+
+
+def _window(bound: Bound, metric: Metric) -> str:
+    if not _is_timed(bound.sources, metric):
+        return ""
+    began = "entry point" if bound.experiment.population.trigger else "first exposure"
+    window = metric.window
+    after = f"{format_duration(window.delay)} after its {began}" if window.delay else f"its {began}"
+    length = format_duration(window.length) if window.length else ""
+    sentence = {
+        "none": f"A unit's rows count from {after} to the end of the analysis.",
+        "conversion": f"A unit's rows count for {length} from {after}; the last moment is excluded.",
+        "lookback": f"A unit's rows count in the last {length} of the analysis, not before {after}.",
+    }[window.kind]
+    if metric.mature:
+        old_enough = window.delay + (window.length or timedelta(0))
+        sentence += f" Only units whose exposure is {format_duration(old_enough)} old or older are counted."
+    return sentence
+
+
+def _is_timed(sources: Mapping[str, Mapping[str, Any]], metric: Metric) -> bool:
+    kinds = {sources.get(quantity.source, {}).get("kind") for quantity in metric.quantities}
+    return bool(kinds & {"event_log", "unit_periods"})
+
+
+def _nulls(metric: Metric) -> str:
+    if metric.nulls == "zero":
+        return "A unit without a value counts as zero."
+    return "A unit without a value is left out of this metric."
+
+
+def _cap(metric: Metric, estimates: Sequence[Estimate]) -> list[str]:
+    if metric.log:
+        return ["The decision reads the mean of log(1 + value); the plain mean stands beside it."]
+    if metric.cap is None:
+        return []
+    used = next((e.fine_print for e in estimates if e.fine_print.cap.value is not None), None)
+    where = f"at {metric.cap.value:g}" if metric.cap.value is not None else _percentile(metric)
+    found = f" (here {used.cap.text}; {used.capped_share.text} of units lie above)" if used else ""
+    return [f"Values per unit are capped {where}, the same in every arm{found}."]
+
+
+def _percentile(metric: Metric) -> str:
+    assert metric.cap
+    values = "positive values" if metric.cap.positive_only else "values"
+    return f"at the {metric.cap.percentile:g}th percentile of {values} pooled over arms"
+
+
+def _estimator(metric: Metric, estimates: Sequence[Estimate]) -> str:
+    main = next((e for e in estimates if e.decisive), None)
+    beside = dict.fromkeys(e.name for e in estimates if not e.decisive)
+    how = {
+        "welch": "Welch's t test compares the arms",
+        "ratio": "Welch's t test compares the arms, the variance of each ratio being by the delta method",
+        "cuped": "Welch's t test compares the arms after adjustment for covariates within arms (CUPED)",
+        "ratio_cuped": "Welch's t test compares the linearised ratios after adjustment for covariates (CUPED)",
+        "score": "Counts are small, so the interval inverts the score test of Miettinen and Nurminen",
+        "clustered": "Welch's t test compares sums by cluster",
+    }
+    scales = {"": "", "capped": ", on capped values", "log": ", on the log scale"}
+    if main is None or main.status == "blocked":
+        return ""
+    shown = f" Shown beside it: {', '.join(beside)}." if beside else ""
+    variant, base = words.estimator_parts(main.estimator)
+    compared = how.get(base, f"The estimator is {main.name}") + scales[variant]
+    return f"{compared}." + (" The lift's interval is Fieller's." if variant != "log" else "") + shown
+
+
+def _covariates(metric: Metric, estimates: Sequence[Estimate]) -> list[str]:
+    if not metric.covariates:
+        return []
+    names = ", ".join(covariate.name for covariate in metric.covariates)
+    removed = [e.fine_print.variance_reduction for e in estimates if e.fine_print.variance_reduction.value is not None]
+    found = f"; they removed {' and '.join(dict.fromkeys(r.text for r in removed))} of the variance" if removed else ""
+    return [f"Covariates measured before exposure: {names}{found}."]
+
+
+def _amount(amount: Amount) -> str:
+    return f"{amount.value * 100:g}% of the baseline mean" if amount.relative else f"{amount.value:g}"

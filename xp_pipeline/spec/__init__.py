@@ -1,0 +1,1 @@
+"""What is promised: the folder's models, their canonical form, the ledger, and the seals."""

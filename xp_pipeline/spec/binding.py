@@ -1,0 +1,119 @@
+"""A bound experiment: with its metrics, sources and zone resolved, it is all that a registration seals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationError
+
+from xp_pipeline.errors import SpecError
+from xp_pipeline.spec.canonical import digest
+from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
+from xp_pipeline.spec.folder import Folder
+from xp_pipeline.spec.metric import Metric
+from xp_pipeline.spec.values import Model
+
+FORMAT = 1
+
+
+class Bound(Model):
+    """The promise in full. ``sources`` holds their meaning and contracts; addresses stay in the folder."""
+
+    format: int = FORMAT
+    timezone: str
+    experiment: Experiment
+    metrics: dict[str, Metric]
+    sources: dict[str, dict[str, Any]]
+    added: tuple[str, ...] = Field((), description="Metrics and segments added after registration: exploratory.")
+
+    @property
+    def id(self) -> str:
+        return self.experiment.id
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def start(self) -> datetime | None:
+        return _zoned(self.experiment.start, self.zone)
+
+    @property
+    def end(self) -> datetime | None:
+        return _zoned(self.experiment.end, self.zone)
+
+    @property
+    def follow_up(self) -> timedelta:
+        """How long after the end the last unit's deciding windows are still open."""
+        uses = [u for role, u in self.experiment.metrics.items() if role in ("primary", "guardrail")]
+        return max((self.metrics[u.metric].maturity for u in uses), default=timedelta(0))
+
+    @property
+    def uses(self) -> list[tuple[RoleName, MetricUse, Metric]]:
+        """Every metric with its role; one added after registration is exploratory whatever it says."""
+        return [
+            ("exploratory" if use.metric in self.added else role, use, self.metrics[use.metric])
+            for role, use in self.experiment.metrics.items()
+        ]
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        return tuple(sorted(self.sources))
+
+    def document(self) -> dict[str, Any]:
+        """The canonical document that is hashed and stored in the ledger."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"format": self.format}
+
+    @property
+    def digest(self) -> str:
+        return digest(self.document())
+
+
+def _zoned(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
+    return moment.replace(tzinfo=zone) if moment and moment.tzinfo is None else moment
+
+
+def bind(folder: Folder, experiment_id: str) -> Bound:
+    """Resolve an experiment of the folder.
+
+    Raises:
+        SpecError: unknown id, a broken file, or an override that its metric refuses.
+    """
+    experiment = folder.experiment(experiment_id)
+    metrics = {use.metric: _overridden(folder, experiment, use) for _, use in experiment.metrics.items()}
+    names = _sources_of(experiment, metrics)
+    sources = {name: folder.sources[name].promised() for name in sorted(names)}
+    return Bound(timezone=folder.project.timezone, experiment=experiment, metrics=metrics, sources=sources)
+
+
+def restore(document: Mapping[str, Any]) -> Bound:
+    """A bound experiment from its canonical document."""
+    return Bound.model_validate(dict(document))
+
+
+def _overridden(folder: Folder, experiment: Experiment, use: MetricUse) -> Metric:
+    metric = folder.metrics[use.metric]
+    if not use.override:
+        return metric
+    try:
+        return Metric.model_validate({**metric.model_dump(), **use.override, "name": metric.name})
+    except ValidationError as problem:
+        message = problem.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SpecError(
+            f"the override of metric {use.metric!r} is refused: {message}",
+            where=folder.where("experiment", experiment.id, "metrics"),
+        ) from None
+
+
+def _sources_of(experiment: Experiment, metrics: Mapping[str, Metric]) -> set[str]:
+    population = experiment.population
+    names = {population.source}
+    names |= {part.source for part in (population.trigger, population.identity) if part}
+    names |= {segment.source for segment in experiment.segments if segment.source}
+    for metric in metrics.values():
+        names |= {quantity.source for quantity in metric.quantities}
+        names |= {covariate.source for covariate in metric.covariates if covariate.source}
+    return names

@@ -1,0 +1,257 @@
+"""An experiment: who is randomised how, what is measured, and how it will be decided."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from xp_pipeline.spec.values import Model, Scalar, SomeAmount, Weight, Where
+
+RoleName = Literal["primary", "secondary", "guardrail", "exploratory"]
+
+
+class Assignment(Model):
+    """The designed split: shares by arm (or ``unknown``), and how a bucket becomes an arm."""
+
+    control: str
+    weights: dict[str, Weight] | Literal["unknown"]
+    arms: tuple[str, ...] = ()
+    salt: str | None = Field(None, description="Defaults to the experiment's id.")
+    rule: Literal["v2"] = "v2"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arms_of_weights(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("weights"), dict) and "arms" not in raw:
+            return {**raw, "arms": [str(arm) for arm in raw["weights"]]}
+        return raw
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Assignment:
+        if len(set(self.arms)) != len(self.arms) or len(self.arms) < 2:
+            raise ValueError(f"an experiment has two or more arms, each once; found {', '.join(self.arms) or 'none'}")
+        if self.control not in self.arms:
+            raise ValueError(f"the control {self.control!r} is not among the arms {', '.join(self.arms)}")
+        if isinstance(self.weights, dict):
+            if set(self.weights) != set(self.arms):
+                raise ValueError("weights and arms name different arms")
+            total = math.fsum(self.weights.values())
+            if not (math.isclose(total, 1, abs_tol=1e-6) or math.isclose(total, 100, abs_tol=1e-4)):
+                raise ValueError(f"the weights sum to {total:g}, not to 1 (or 100)")
+            if self.weights[self.control] == 0:
+                raise ValueError("the control arm has weight 0")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Designed shares summing to 1, or None when the split is unknown."""
+        if self.weights == "unknown":
+            return None
+        total = math.fsum(self.weights.values())
+        return {arm: weight / total for arm, weight in self.weights.items()}
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Arms to compare with control: all others that were meant to receive units."""
+        shares = self.shares
+        return tuple(a for a in self.arms if a != self.control and (shares is None or shares[a] > 0))
+
+
+def _text_keys(raw: Any) -> Any:
+    """Values of a column as its text form: ``{0: control}`` and ``{"0": control}`` are one."""
+    return {_text(k): v for k, v in raw.items()} if isinstance(raw, dict) else raw
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class ArmColumn(Model):
+    """The column that holds a unit's arm, with labels where its values are not the arms' names."""
+
+    column: str
+    labels: Annotated[dict[str, str], BeforeValidator(_text_keys)] = {}
+
+
+def _arm_column(raw: Any) -> Any:
+    return {"column": raw} if isinstance(raw, str) else raw
+
+
+class Mismatch(Model):
+    """Two columns that must agree, such as the page shown and the group: arm to expected value."""
+
+    column: str
+    expected: dict[str, Scalar]
+    policy: Literal["drop_rows", "exclude_units"] = "drop_rows"
+
+
+class Trigger(Model):
+    """An entry point: units with a matching row after exposure, their windows re-anchored on it."""
+
+    source: str
+    where: Where = {}
+
+
+class Identity(Model):
+    """A mapping from the population's ids to the unit ids of events.
+
+    ``strict`` drops an id that maps to several (or a target mapped from several); ``first_touch``
+    keeps the earliest mapping of each.
+    """
+
+    source: str
+    to: str
+    mode: Literal["strict", "first_touch"] = "strict"
+
+
+class Population(Model):
+    """Who is in: the exposure rows, their arm, and what to do with the odd ones."""
+
+    source: str
+    arm: Annotated[ArmColumn, BeforeValidator(_arm_column)] | None = Field(
+        None, description="Left out, the arm follows from the bucket rule."
+    )
+    where: Where = {}
+    trigger: Trigger | None = None
+    identity: Identity | None = None
+    multi_arm: Literal["exclude", "first"] = "exclude"
+    mismatch: Mismatch | None = None
+    multi_arm_warn: float = Field(0.001, ge=0, le=1)
+    multi_arm_fail: float = Field(0.01, ge=0, le=1)
+
+
+class Segment(Model):
+    """A dimension at first exposure: a column of the population's source, or of a dimension table."""
+
+    name: str
+    column: str | None = None
+    source: str | None = None
+
+
+def _segment(raw: Any) -> Any:
+    return {"name": raw} if isinstance(raw, str) else raw
+
+
+class MetricUse(Model):
+    """A metric in a role, with what that role needs."""
+
+    metric: str
+    margin: SomeAmount | None = Field(None, description="Harm tolerated in a guardrail: 2% relative, 0.5 absolute.")
+    mde: SomeAmount | None = Field(None, description="Smallest effect worth detecting.")
+    baseline: Baseline | None = None
+    override: dict[str, Any] = Field({}, description="Settings of the metric replaced in this experiment.")
+
+
+class Baseline(Model):
+    """Planning numbers typed by hand; without them the pre-period is measured."""
+
+    mean: float
+    sd: float | None = Field(None, ge=0)
+    variance_explained: float = Field(0.0, ge=0, lt=1, description="Share removed by covariates.")
+
+
+def _use(raw: Any) -> Any:
+    return {"metric": raw} if isinstance(raw, str) else raw
+
+
+Uses = tuple[Annotated[MetricUse, BeforeValidator(_use)], ...]
+
+
+class Measurements(Model):
+    """The metrics by role."""
+
+    primary: Uses
+    secondary: Uses = ()
+    guardrail: Uses = ()
+    exploratory: Uses = ()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Measurements:
+        if not self.primary:
+            raise ValueError("an experiment has at least one primary metric")
+        names = [use.metric for _, use in self.items()]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"metric {', '.join(sorted(twice))} is named in two places; a metric has one role")
+        for use in self.guardrail:
+            if use.margin is None or use.margin.value <= 0:
+                raise ValueError(f"guardrail {use.metric} needs a positive margin, such as margin: 2%")
+        return self
+
+    def items(self) -> list[tuple[RoleName, MetricUse]]:
+        """Every use with its role, in order of role."""
+        roles: tuple[RoleName, ...] = ("primary", "secondary", "guardrail", "exploratory")
+        return [(role, use) for role in roles for use in getattr(self, role)]
+
+
+class Contrast(Model):
+    """A declared comparison besides every treatment against control; several arms are pooled."""
+
+    name: str
+    arms: tuple[str, ...] = Field(min_length=1)
+    against: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Contrast:
+        if set(self.arms) & set(self.against):
+            raise ValueError(f"contrast {self.name!r} has an arm on both sides")
+        return self
+
+
+class Analysis(Model):
+    """Error rates, families and the look schedule."""
+
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    power: float = Field(0.8, gt=0.5, lt=1)
+    guardrail_alpha: float = Field(0.05, gt=0, lt=0.5, description="One-sided, each guardrail.")
+    secondary_correction: Literal["fdr_bh", "holm", "fdr_by", "none"] = "fdr_bh"
+    primary_correction: Literal["holm", "bonferroni", "none"] = "holm"
+    looks: Literal["fixed"] = "fixed"
+    minimum_days: int = Field(0, ge=0, description="No recommendation before this many days.")
+    cluster: str | None = Field(None, description="Column of clusters for a second, clustered reading.")
+
+
+class Planning(Model):
+    """What the plan assumes about traffic."""
+
+    units_per_day: float | None = Field(None, gt=0)
+
+
+class Experiment(Model):
+    """One experiment, as its author writes it."""
+
+    id: str
+    title: str = ""
+    hypothesis: str = ""
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    draft: bool = False
+    start: datetime | None = None
+    end: datetime | None = Field(None, description="First moment no longer analysed.")
+    assignment: Assignment
+    population: Population
+    metrics: Measurements
+    contrasts: tuple[Contrast, ...] = ()
+    segments: tuple[Annotated[Segment, BeforeValidator(_segment)], ...] = ()
+    balance: tuple[str, ...] = Field((), description="Pre-period columns to compare between arms.")
+    analysis: Analysis = Analysis()
+    planning: Planning = Planning()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Experiment:
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError(f"the end {self.end} is not after the start {self.start}")
+        for contrast in self.contrasts:
+            for arm in (*contrast.arms, *contrast.against):
+                if arm not in self.assignment.arms:
+                    raise ValueError(f"contrast {contrast.name!r} names the unknown arm {arm!r}")
+        names = [s.name for s in self.segments]
+        if len(set(names)) != len(names):
+            raise ValueError("two segments have the same name")
+        return self
+
+
+MetricUse.model_rebuild()

@@ -1,0 +1,138 @@
+"""The published tables: every column's type and meaning, versioned; the data dictionary is made from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["text", "integer", "number", "boolean", "timestamp"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column: its type, and what it means with its unit."""
+
+    kind: Kind
+    meaning: str
+
+
+_PROVENANCE = {
+    "schema_version": Field("integer", "Version of this table's schema."),
+    "run_id": Field("text", "The run that computed the row; one scorecard has one run id."),
+    "computed_at": Field("timestamp", "When the row was computed (UTC)."),
+    "experiment": Field("text", "Experiment id."),
+    "spec_hash": Field("text", "SHA-256 of the sealed spec that the row was computed under."),
+    "as_of": Field("text", "Last day of event time that counts (YYYY-MM-DD); empty when the data has no time."),
+    "look": Field("integer", "Number of the look in the ledger; 0 for an interim reading that spends nothing."),
+    "final": Field("boolean", "Whether this is the final look."),
+    "label": Field("text", "promised, retrospective, exploratory, amended, reanalysis, local: comma-separated."),
+}
+
+RESULTS: Mapping[str, Field] = {
+    **_PROVENANCE,
+    "population": Field("text", "enrolled (everyone exposed) or triggered (those who reached the entry point)."),
+    "metric": Field("text", "Metric name."),
+    "metric_type": Field("text", "mean, proportion, ratio, revenue, count or retention."),
+    "role": Field("text", "primary, secondary, guardrail or exploratory."),
+    "direction": Field("text", "increase or decrease: which way is good."),
+    "segment": Field("text", "Name of the segment dimension; empty for everybody."),
+    "segment_value": Field("text", "Level of the segment; empty for everybody."),
+    "arm": Field("text", "Arm or declared contrast compared with the baseline."),
+    "baseline": Field("text", "Arm (or pooled arms, joined by +) it is compared with."),
+    "estimator": Field("text", "welch, ratio, cuped, score, capped, log, clustered: how the row was estimated."),
+    "decisive": Field("boolean", "Whether the decision reads this row (one estimator per metric, arm and segment)."),
+    "status": Field("text", "ok, degenerate, insufficient_data, invalid_data, immature, blocked, failed, not_due …"),
+    "reason": Field("text", "Why the status is what it is, or a caution; empty when there is nothing to say."),
+    "n_arm": Field("integer", "Units of the arm that count for the metric."),
+    "n_baseline": Field("integer", "Units of the baseline that count for the metric."),
+    "mature_share": Field("number", "Share of the population whose window has passed (1 when not required)."),
+    "mean_arm": Field("number", "Mean (proportion, ratio) of the arm, adjusted where the estimator adjusts."),
+    "mean_baseline": Field("number", "The same of the baseline."),
+    "variance_arm": Field("number", "Per-unit variance of the estimator in the arm."),
+    "variance_baseline": Field("number", "The same of the baseline."),
+    "effect": Field("number", "Absolute effect: mean_arm - mean_baseline, in the metric's unit."),
+    "se": Field("number", "Standard error of the effect."),
+    "df": Field("number", "Degrees of freedom (Welch-Satterthwaite)."),
+    "ci_level": Field("number", "Level of the intervals, such as 0.95."),
+    "ci_low": Field("number", "Lower end of the interval of the effect."),
+    "ci_high": Field("number", "Upper end of the interval of the effect."),
+    "interval_kind": Field("text", "confidence (final look) or sequence (valid at every look, before the end)."),
+    "p_value": Field("number", "Two-sided p-value; empty before the final look and where undefined."),
+    "p_adjusted": Field("number", "p-value adjusted within its family."),
+    "family": Field("text", "The family it was adjusted in, with its method: primary:holm, secondary:fdr_bh …"),
+    "family_size": Field("integer", "Number of hypotheses in the family."),
+    "ci_adjusted_low": Field("number", "Lower end of the simultaneous interval of the family."),
+    "ci_adjusted_high": Field("number", "Upper end of the simultaneous interval of the family."),
+    "significant": Field("boolean", "p_adjusted <= alpha; empty where there is no p-value."),
+    "lift": Field("number", "Relative effect: effect / |mean_baseline|, a fraction."),
+    "lift_low": Field("number", "Lower end of Fieller's interval of the lift."),
+    "lift_high": Field("number", "Upper end of Fieller's interval of the lift."),
+    "lift_status": Field("text", "ok, unbounded or undefined_relative."),
+    "cuped_applied": Field("boolean", "Whether covariates adjusted the estimate."),
+    "variance_reduction": Field("number", "Share of variance removed by covariates."),
+    "theta": Field("text", "Covariate slopes as JSON: name to number."),
+    "cap_value": Field("number", "Value that per-unit values were capped at."),
+    "capped_share": Field("number", "Share of units above the cap."),
+    "margin": Field("number", "Guardrail: harm tolerated (positive)."),
+    "margin_relative": Field("boolean", "Whether the margin is a share of the baseline mean."),
+    "ni_bound": Field("number", "Guardrail: one-sided confidence bound on the harmful side, on the margin's scale."),
+    "ni_p_value": Field("number", "Guardrail: one-sided p-value of non-inferiority."),
+    "ni_holds": Field("boolean", "Guardrail: harm above the margin is excluded."),
+    "alpha": Field("number", "Significance level of the decision this row enters."),
+    "power": Field("number", "Power at the planned effect with the observed n and variance; never post-hoc."),
+    "mde": Field("number", "Smallest absolute effect detectable with the observed n and variance at planned power."),
+}
+
+HEALTH: Mapping[str, Field] = {
+    **_PROVENANCE,
+    "check": Field("text", "srm, srm_segment, srm_day, leak, undeclared_arm, null_arm, multi_arm, balance, …"),
+    "scope": Field("text", "What was checked: all, triggered, platform=ios, 2026-01-05 …"),
+    "verdict": Field("text", "passed, warned, failed or not_testable."),
+    "blocking": Field("boolean", "Whether a failure withholds the estimates."),
+    "statistic": Field("number", "Test statistic or count."),
+    "p_value": Field("number", "p-value where the check is a test."),
+    "e_value": Field("number", "Sequential e-value where the check runs on a schedule."),
+    "threshold": Field("number", "What the statistic, p-value or e-value is held against."),
+    "observed": Field("text", "Observed numbers by arm, as JSON."),
+    "expected": Field("text", "Expected numbers by arm, as JSON."),
+    "message": Field("text", "The finding as a sentence."),
+    "hint": Field("text", "Likely causes and where to look."),
+}
+
+DECISIONS: Mapping[str, Field] = {
+    **_PROVENANCE,
+    "arm": Field("text", "Treatment arm the recommendation is about."),
+    "verdict": Field("text", "ship, do_not_ship, extend, not_decidable or not_due."),
+    "rule": Field("text", "The rule that was evaluated."),
+    "reasons": Field("text", "Each condition that held or failed, as a JSON list of {holds, sentence}."),
+    "human_decision": Field("text", "What people decided, from the ledger; empty while open."),
+    "human_reason": Field("text", "Their reason."),
+}
+
+EXPERIMENTS: Mapping[str, Field] = {
+    **_PROVENANCE,
+    "title": Field("text", "Title."),
+    "hypothesis": Field("text", "Hypothesis."),
+    "owner": Field("text", "Owner."),
+    "state": Field("text", "Lifecycle state: CREATED … REPORTED."),
+    "start": Field("text", "Planned start."),
+    "end": Field("text", "Planned end (first moment not analysed)."),
+    "control": Field("text", "Control arm."),
+    "arms": Field("text", "Arms and designed shares, as JSON."),
+    "units": Field("integer", "Units in the analysis population."),
+    "health": Field("text", "passed, warned or failed."),
+    "verdicts": Field("text", "Verdict by arm, as JSON."),
+    "registered_at": Field("text", "When the spec was registered."),
+    "ledger_head": Field("text", "Digest of the ledger's head when the row was computed."),
+}
+
+TABLES: Mapping[str, Mapping[str, Field]] = {
+    "results": RESULTS,
+    "results_reanalysed": RESULTS,
+    "health": HEALTH,
+    "decisions": DECISIONS,
+    "experiments": EXPERIMENTS,
+}

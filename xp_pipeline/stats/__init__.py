@@ -1,0 +1,1 @@
+"""Pure numerics on evidence: no frame, path, SQL or Dagster."""

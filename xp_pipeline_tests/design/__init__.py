@@ -1,0 +1,1 @@
+"""Planning against published sample sizes."""

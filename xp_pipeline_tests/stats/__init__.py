@@ -1,0 +1,1 @@
+"""Inference against published numbers, other implementations and its own invariants."""

@@ -1,0 +1,100 @@
+"""Fieller: published examples, the defining inequality, and sets without bounds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from xp_pipeline.stats.estimates import Status
+from xp_pipeline.stats.relative import fieller
+
+MEANS = st.floats(-100, 100).filter(lambda m: abs(m) > 0.01)
+VARIANCES = st.floats(0.001, 2000)
+
+
+def test_quotient_of_two_means_as_graphpad_computes_it() -> None:
+    """14 +- 3 over 7 +- 2, six each (SEM 1.22, 0.82): 2.00, 95 % from 1.46 to 2.83 (QuickCalcs, after Fieller 1940)."""
+    found = fieller(7, 14, 2**2 / 6, 3**2 / 6, 0, 2.2281388519649385)
+    assert found.lift == 1.0
+    assert (found.low + 1, found.high + 1) == pytest.approx((1.46, 2.83), abs=0.005)
+    ninety = fieller(7, 14, 2**2 / 6, 3**2 / 6, 0, 1.8124611228107335)
+    assert (ninety.low + 1, ninety.high + 1) == pytest.approx((1.54, 2.64), abs=0.005)
+
+
+def test_quotient_as_colquhouns_programs_print_it() -> None:
+    """14 (SD 3) over 7 (SD 2), t = 1.812461: limits 1.051413 and 4.414296 (DCPROGS dcstats, FIELLER)."""
+    found = fieller(7, 14, 2**2, 3**2, 0, 1.812461)
+    assert (found.low + 1, found.high + 1) == pytest.approx((1.051413, 4.414296), abs=2e-6)
+
+
+@given(MEANS, MEANS, VARIANCES, VARIANCES, st.floats(-0.95, 0.95), st.floats(0.5, 4), st.floats(-5, 5))
+def test_the_set_is_where_the_test_does_not_reject(m_c, m_t, v_c, v_t, rho, q, lift) -> None:
+    cov = rho * math.sqrt(v_c * v_t)
+    found = fieller(m_c, m_t, v_c, v_t, cov, q)
+    k = 1 + math.copysign(lift, m_c) * math.copysign(1, lift)
+    excess = (m_t - k * m_c) ** 2 - q**2 * (v_t + k**2 * v_c - 2 * k * cov)
+    assume(abs(excess) > 1e-6 * (m_t**2 + m_c**2))
+    assert found.contains(lift) == (excess < 0)
+
+
+@given(MEANS, MEANS, VARIANCES, VARIANCES, st.floats(0.5, 4))
+def test_bounded_exactly_when_the_control_mean_differs_from_zero(m_c, m_t, v_c, v_t, q) -> None:
+    assume(abs(m_c**2 - q**2 * v_c) > 1e-9)
+    found = fieller(m_c, m_t, v_c, v_t, 0.0, q)
+    assert (found.status == Status.OK) == (m_c**2 > q**2 * v_c)
+    if found.status == Status.OK:
+        assert found.low <= found.lift <= found.high
+    else:
+        assert found.reason
+        assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+@given(MEANS, MEANS, VARIANCES, VARIANCES)
+def test_changing_the_sign_of_both_means_mirrors_the_lift(m_c, m_t, v_c, v_t) -> None:
+    one, other = fieller(m_c, m_t, v_c, v_t, 0.0, 2.0), fieller(-m_c, -m_t, v_c, v_t, 0.0, 2.0)
+    assert other.lift == pytest.approx(-one.lift)
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low))
+
+
+def test_a_negative_control_mean_keeps_more_on_the_right() -> None:
+    found = fieller(-10, -5, 0.1, 0.1, 0.0, 1.96)
+    assert found.lift == 0.5
+    assert found.low < 0.5 < found.high
+
+
+def test_unbounded_set_that_excludes_a_gap_says_so() -> None:
+    found = fieller(1.0, 30.0, 1.0, 1.0, 0.0, 1.96)
+    assert found.status == Status.UNBOUNDED
+    assert found.excluded is not None
+    assert not found.contains(0.0)
+    assert f"{found.excluded[0]:.4g}" in found.reason
+
+
+def test_unbounded_set_of_everything_has_no_gap() -> None:
+    found = fieller(1.0, 1.5, 1.0, 1.0, 0.0, 1.96)
+    assert found.status == Status.UNBOUNDED
+    assert found.excluded is None
+    assert found.contains(1e6)
+
+
+def test_control_mean_zero_is_undefined() -> None:
+    found = fieller(0.0, 5.0, 1.0, 1.0, 0.0, 1.96)
+    assert found.status == Status.UNDEFINED_RELATIVE
+    assert all(math.isnan(x) for x in (found.lift, found.low, found.high))
+    assert not found.contains(0.0)
+
+
+def test_exactly_on_the_edge_the_set_is_half_a_line() -> None:
+    found = fieller(2.0, 3.0, 1.0, 1.0, 0.0, 2.0)
+    assert found.status == Status.UNBOUNDED
+    assert math.isinf(found.high)
+    k = 1 + found.low
+    assert (3 - 2 * k) ** 2 == pytest.approx(4 * (1 + k**2))
+
+
+def test_means_that_are_not_finite_are_invalid() -> None:
+    assert fieller(math.inf, 1.0, 1.0, 1.0, 0.0, 2.0).status == Status.INVALID_DATA
+    assert fieller(1e-200, 1.0, 1.0, 1.0, 0.0, 2.0).status == Status.INVALID_DATA

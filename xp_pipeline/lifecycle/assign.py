@@ -46,7 +46,7 @@ def assign(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
     """
     design = workspace.read(promise.id, Phase.DESIGN, spec_hash=promise.spec_hash)
     horizon = resolve(workspace, promise, asked=as_of)
-    inputs = {"phase:design": design.manifest.digest} | {
+    inputs = {"phase:design": design.manifest.digest, "look": "final" if horizon.final else "interim"} | {
         f"source:{name}": workspace.version(name).version for name in promise.bound.source_names
     }
     found = workspace.unchanged(

@@ -74,6 +74,11 @@ def publish(lake: Path, experiment: str, as_of: str | None, tables: Mapping[str,
         os.replace(making, path)
 
 
+def read_look(lake: Path, table: str, experiment: str, as_of: str | None) -> pl.DataFrame:
+    """The rows published for one experiment and as-of."""
+    return pl.read_parquet(path_of(lake, table, experiment, as_of), hive_partitioning=False)
+
+
 def read(lake: Path, table: str, experiment: str | None = None, *, latest: bool = True) -> pl.DataFrame:
     """The rows of a published table: of one experiment or all, of the latest as-of or every one."""
     folders = sorted((lake / "tables" / table).glob(f"experiment={experiment or '*'}"))

@@ -111,7 +111,11 @@ def _note_held(workspace: Workspace, before: Sealed, current: Bound, held: tuple
 def _sealed_spec(
     workspace: Workspace, promise: Sealed, *, accepted: tuple[Change, ...] = (), held: tuple[Change, ...] = ()
 ) -> Registration:
-    """Publish ``registered_spec`` for the promise in force."""
+    return Registration(seal_spec(workspace, promise), promise, accepted, held)
+
+
+def seal_spec(workspace: Workspace, promise: Sealed) -> Manifest:
+    """Publish ``registered_spec`` for a promise."""
     if not same_digest(promise.bound.digest, promise.spec_hash):
         raise TamperError(
             "the stored spec does not have the hash it was registered under",
@@ -123,7 +127,7 @@ def _sealed_spec(
     kept = workspace.unchanged(
         promise.id, Phase.REGISTERED_SPEC, as_of=None, spec_hash=promise.spec_hash, inputs=inputs
     )
-    manifest = kept or workspace.seal(
+    return kept or workspace.seal(
         promise.id,
         Phase.REGISTERED_SPEC,
         as_of=None,
@@ -136,7 +140,6 @@ def _sealed_spec(
         },
         summary={"title": promise.bound.experiment.title, "promised_hash": promise.promised_hash},
     )
-    return Registration(manifest, promise, accepted, held)
 
 
 def _told(entry: object) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from xp_pipeline import __version__
 from xp_pipeline.lifecycle.flow import population_flow
-from xp_pipeline.lifecycle.publish import read
+from xp_pipeline.lifecycle.publish import read_look
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.report.card import experiment_card
@@ -106,8 +106,7 @@ def document(workspace: Workspace, promise: Sealed, *, as_of: str | None) -> Rep
 
 
 def _rows(workspace: Workspace, table: str, experiment: str, as_of: str | None) -> list[dict[str, Any]]:
-    frame = read(workspace.folder.lake, table, experiment, latest=False)
-    return [row for row in frame.to_dicts() if row["as_of"] == (as_of or "")]
+    return read_look(workspace.folder.lake, table, experiment, as_of).to_dicts()
 
 
 def _plan(workspace: Workspace, promise: Sealed) -> Any:

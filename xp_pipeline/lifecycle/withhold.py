@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from xp_pipeline.lifecycle import checks
 from xp_pipeline.lifecycle.adjust import populations
-from xp_pipeline.lifecycle.analyse import put, restored
+from xp_pipeline.lifecycle.analyse import restored
 from xp_pipeline.lifecycle.decide import decisions
 from xp_pipeline.lifecycle.infer import Row, comparisons
 from xp_pipeline.lifecycle.report import render
 from xp_pipeline.lifecycle.sealed import Sealed
+from xp_pipeline.lifecycle.tables import Look, put
 from xp_pipeline.lifecycle.validate import refuse
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.artifacts import Manifest
@@ -33,20 +34,9 @@ def withhold(workspace: Workspace, promise: Sealed, manifest: Manifest) -> None:
     health = [checks.Finding(**row) for row in restored(artifact, "health.json")]
     blocking = next(f for f in health if f.blocks)
     rows = _blocked_rows(promise, blocking.message)
-    final = bool(manifest.summary["final"])
-    decided = decisions(promise, rows, health, final=final, as_of=manifest.as_of)
-    put(
-        workspace,
-        promise,
-        as_of=manifest.as_of,
-        look=0,
-        final=final,
-        retrospective=bool(manifest.summary["retrospective"]),
-        units=int(manifest.summary["units"]),
-        results=rows,
-        health=health,
-        decided=decided,
-    )
+    look = Look.of(manifest, 0)
+    decided = decisions(promise, rows, health, final=look.final, as_of=look.as_of)
+    put(workspace, promise, look, rows, health, decided)
     _enter_verdict(workspace, promise, manifest, blocking)
     render(workspace, promise, as_of=manifest.as_of, blocked=True)
     raise refuse(promise, health)

@@ -24,7 +24,6 @@ LIFECYCLE = "experiment_lifecycle"
 lifecycle_job = dg.define_asset_job(
     LIFECYCLE,
     selection=dg.AssetSelection.assets(*(str(phase) for phase in Phase)),
-    partitions_def=experiments,
     executor_def=dg.in_process_executor,
     description="Every phase of one experiment, in order.",
 )

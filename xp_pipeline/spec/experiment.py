@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from xp_pipeline.spec.values import Model, Scalar, SomeAmount, Weight, Where
+from xp_pipeline.spec.values import TEXT, Model, Scalar, SomeAmount, Weight, Where
 
 RoleName = Literal["primary", "secondary", "guardrail", "exploratory"]
 
@@ -111,7 +111,7 @@ class Population(Model):
     """Who is in: the exposure rows, their arm, and what to do with the odd ones."""
 
     source: str
-    arm: Annotated[ArmColumn, BeforeValidator(_arm_column)] | None = Field(
+    arm: Annotated[ArmColumn, BeforeValidator(_arm_column), TEXT] | None = Field(
         None, description="Left out, the arm follows from the bucket rule."
     )
     where: Where = {}
@@ -157,7 +157,7 @@ def _use(raw: Any) -> Any:
     return {"metric": raw} if isinstance(raw, str) else raw
 
 
-Uses = tuple[Annotated[MetricUse, BeforeValidator(_use)], ...]
+Uses = tuple[Annotated[MetricUse, BeforeValidator(_use), TEXT], ...]
 
 
 class Measurements(Model):
@@ -235,7 +235,7 @@ class Experiment(Model):
     population: Population
     metrics: Measurements
     contrasts: tuple[Contrast, ...] = ()
-    segments: tuple[Annotated[Segment, BeforeValidator(_segment)], ...] = ()
+    segments: tuple[Annotated[Segment, BeforeValidator(_segment), TEXT], ...] = ()
     balance: tuple[str, ...] = Field((), description="Pre-period columns to compare between arms.")
     analysis: Analysis = Analysis()
     planning: Planning = Planning()

@@ -18,6 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 Key = str | int
 Position = tuple[Key, ...]
 MAX_BYTES = 2_000_000
+MAX_VALUES = 200_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,7 +30,7 @@ for _tag, _pattern, _first in (
     ("bool", r"^(?:true|false|True|False|TRUE|FALSE)$", "tTfF"),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
+    ("float", r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$", "-+0123456789."),
     ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
     (
         "timestamp",
@@ -99,6 +100,8 @@ def _syntax_error(path: Path, problem: yaml.YAMLError) -> SpecError:
 def _build(node: yaml.Node, at: Position, lines: dict[Position, int], loader: _Loader, path: Path) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(at, line)
+    if len(lines) > MAX_VALUES:
+        raise SpecError("the file is too large for a spec", where=f"{path}:{line}", allowed=f"{MAX_VALUES:,} values")
     if isinstance(node, yaml.MappingNode):
         return _build_mapping(node, at, lines, loader, path)
     if isinstance(node, yaml.SequenceNode):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from xp_pipeline.spec.values import Duration, Model, Where, format_duration
+from xp_pipeline.spec.values import Duration, Model, Or, Where, format_duration
 
 MetricKind = Literal["mean", "proportion", "ratio", "revenue", "count", "retention"]
 Aggregate = Literal["sum", "count", "max", "any", "mean"]
@@ -94,7 +94,7 @@ class Metric(Model):
     aggregate: Aggregate | None = None
     numerator: Quantity | None = None
     denominator: Quantity | None = None
-    window: Window = Window()
+    window: Annotated[Window, Or(({"const": "none"},))] = Window()
     mature: bool = Field(False, description="Count only units whose whole window has passed.")
     nulls: Literal["zero", "drop"] = "zero"
     direction: Literal["increase", "decrease"] = Field("increase", description="Which way is good.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from xp_pipeline.spec.values import ColumnType, Duration, Model, Where
+from xp_pipeline.spec.values import ColumnType, Duration, Model, Or, Where
 
 ROW_UNIT = "@row"
 """Declared as ``unit`` when the table has no id and every row is one unit."""
@@ -21,6 +21,9 @@ class Column(Model):
     one_of: tuple[bool | int | float | str, ...] | None = None
     at_least: float | None = None
     at_most: float | None = None
+
+
+COLUMN_TYPE = Or(({"enum": list(get_args(ColumnType))},))
 
 
 def _column(raw: Any) -> Any:
@@ -74,7 +77,7 @@ class Source(Model):
     location: Location
     timestamp: str | None = None
     timezone: str | None = Field(None, description="Zone of timestamps written without one.")
-    columns: dict[str, Annotated[Column, BeforeValidator(_column)]]
+    columns: dict[str, Annotated[Column, BeforeValidator(_column), COLUMN_TYPE]]
     null_values: tuple[str, ...] = ("",)
     filters: tuple[Filter, ...] = ()
     lag: Duration = Field("0d", validate_default=True, description="How late rows may still arrive.")  # type: ignore[assignment]

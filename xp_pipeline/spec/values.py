@@ -8,7 +8,8 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema
 
 _DURATION = re.compile(r"^\s*(\d+)\s*(minutes?|min|m|hours?|h|days?|d|weeks?|w)\s*$")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -18,6 +19,22 @@ class Model(BaseModel):
     """Base of every spec model: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Or:
+    """Further forms that a file may use for a value, for its JSON Schema; a validator takes them apart."""
+
+    def __init__(self, forms: tuple[dict[str, Any], ...]) -> None:
+        self.forms = forms
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [*self.forms, handler(schema)]}
+
+
+TEXT = Or(({"type": "string"},))
+PERCENT_OR_NUMBER = Or(({"type": "number"}, {"type": "string", "pattern": r"^\s*[-+]?\d+(\.\d+)?\s*%\s*$"}))
+SHARE = Or(({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(%|/\s*\d+)?\s*$"},))
+SCALAR_OR_LIST = Or(({"type": ["string", "number", "boolean"]}, {"type": "array", "minItems": 1}))
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -68,7 +85,7 @@ class Amount(Model):
         return f"{self.value * 100:g} %" if self.relative else f"{self.value:g}"
 
 
-SomeAmount = Annotated[Amount, BeforeValidator(Amount.parse)]
+SomeAmount = Annotated[Amount, BeforeValidator(Amount.parse), PERCENT_OR_NUMBER]
 
 
 def parse_weight(raw: Any) -> float:
@@ -85,7 +102,7 @@ def parse_weight(raw: Any) -> float:
     return weight
 
 
-Weight = Annotated[float, BeforeValidator(parse_weight)]
+Weight = Annotated[float, BeforeValidator(parse_weight), SHARE]
 
 
 def parse_condition(raw: Any) -> Any:
@@ -110,7 +127,7 @@ class Condition(Model):
     is_null: bool | None = None
 
 
-Where = dict[str, Annotated[Condition, BeforeValidator(parse_condition)]]
+Where = dict[str, Annotated[Condition, BeforeValidator(parse_condition), SCALAR_OR_LIST]]
 """Column name to condition; an empty mapping means every row."""
 
 ColumnType = Literal["integer", "number", "text", "boolean", "timestamp", "date"]

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 from xp_pipeline.report import theme
+from xp_pipeline.report.axis import Axis
 from xp_pipeline.report.document import ReportDocument
-from xp_pipeline.report.forest import Axis, Forest, ForestRow, Mark, Panel
+from xp_pipeline.report.forest import Forest, ForestRow, Mark, Panel
 from xp_pipeline.report.svg import printable, share_of_width, shortened, tag
 
 ROW_HEIGHT = 26
@@ -38,7 +39,7 @@ def forest_svg(document: ReportDocument) -> str:
     return _picture(document, forest.interval_name[:1].upper() + forest.interval_name[1:], drawn, height)
 
 
-def forest_png(document: ReportDocument, *, scale: float = 2.0) -> bytes | None:
+def forest_png(document: ReportDocument, *, scale: float = 1.5) -> bytes | None:
     """The same picture as PNG, ``scale`` pixels a unit; None without the ``report`` extra."""
     try:
         import vl_convert
@@ -146,7 +147,7 @@ def _panels(forest: Forest) -> tuple[list[Markup], int]:
     drawn: list[Markup] = []
     y = 0
     for panel in forest.panels:
-        drawn.append(tag("text", panel.title, class_="panel", x=MARGIN, y=y + 18))
+        drawn.append(tag("text", shortened(panel.title, 110), class_="panel", x=MARGIN, y=y + 18))
         y += 30
         for row in panel.rows:
             if row.opens_metric:

@@ -240,7 +240,7 @@ def _fine_print(row: Row, precision: Precision) -> FinePrint:
         simultaneous=interval(row["ci_adjusted_low"], row["ci_adjusted_high"], decimals=decimals, unit=scale),
         family=_family(text_of(row["family"]), None if size is None else int(size)),
         variance_reduction=share(row["variance_reduction"]) if row["cuped_applied"] else share(None),
-        cap=figure(row["cap_value"]),
+        cap=figure(row["cap_value"], decimals=decimals),
         capped_share=share(row["capped_share"]),
         mature_share=share(row["mature_share"]),
         power=share(row["power"]),
@@ -252,5 +252,5 @@ def _family(code: str, size: int | None) -> str:
     if not code:
         return ""
     name, _, method = code.partition(":")
-    parts = [name, words.named(words.CORRECTIONS, method) if method else "", f"of {size}" if size else ""]
-    return ", ".join(part for part in parts if part)
+    inside = [words.named(words.CORRECTIONS, method) if method else "", str(size) if size else ""]
+    return f"{name} ({', '.join(part for part in inside if part)})" if any(inside) else name

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import NamedTuple
 
 from xp_pipeline.report import words
+from xp_pipeline.report.axis import Axis, linear
 from xp_pipeline.report.estimate import Estimate
-from xp_pipeline.report.format import PERCENT, PLAIN, POINTS, Figure, Interval, Unit, number
+from xp_pipeline.report.format import PERCENT, PLAIN, POINTS, Figure, Interval, Unit
 from xp_pipeline.report.scorecard import Comparison, MetricBlock, Scorecard
 from xp_pipeline.report.words import Tone
-
-REACH = 3.0
-"""Intervals that end beyond this many times the median distance from zero run off the axis as arrows."""
-
-
-class Tick(NamedTuple):
-    """A labelled position on an axis."""
-
-    position: float
-    text: str
-
-
-class Axis(NamedTuple):
-    """A linear axis.
-
-    Attributes:
-        low, high: Values at its ends; zero lies between them.
-        zero: Position of zero.
-        ticks: Labelled positions.
-    """
-
-    low: float
-    high: float
-    zero: float
-    ticks: tuple[Tick, ...]
-
-    def position(self, value: float) -> float:
-        """Where a value lies, as a share of the width, held within the axis."""
-        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
-
-    def holds(self, value: float) -> bool:
-        """Whether a value lies on the axis."""
-        return self.low <= value <= self.high
 
 
 class Mark(NamedTuple):
@@ -223,7 +190,7 @@ def _row(entry: _Entry, axis: Axis, *, control: str, opens_metric: bool) -> Fore
         value=value,
         interval=interval,
         reading=main.reading.text,
-        marks=tuple(_mark(estimate, axis, scale) for estimate in _drawable(comparison, scale)),
+        marks=tuple(_mark(e, axis, scale, main=e is main) for e in _drawable(comparison, scale)),
         margin=axis.position(margin) if margin is not None else None,
         harm_is_low=entry.block.direction == "increase",
         alternative=f"{entry.block.metric}, {label} against {comparison.baseline}: {value}, {interval}{said}",
@@ -247,18 +214,18 @@ def _margin(main: Estimate, scale: _Scale) -> float | None:
     return main.guard.margin.value
 
 
-def _mark(estimate: Estimate, axis: Axis, scale: _Scale) -> Mark:
+def _mark(estimate: Estimate, axis: Axis, scale: _Scale, *, main: bool) -> Mark:
     point = scale.figure(estimate).value or 0.0
     low, high = _ends(scale.interval(estimate), point)
     return Mark(
         name=estimate.name,
-        main=estimate.decisive,
+        main=main,
         point=axis.position(point) if axis.holds(point) else None,
         low=axis.position(low),
         high=axis.position(high),
         low_open=low < axis.low,
         high_open=high > axis.high,
-        tone=estimate.reading.tone if estimate.decisive else Tone.NEUTRAL,
+        tone=estimate.reading.tone if main else Tone.NEUTRAL,
         significant=bool(estimate.significant),
     )
 
@@ -271,42 +238,20 @@ def _ends(interval: Interval, point: float) -> tuple[float, float]:
     return low, math.inf if interval.high is None else interval.high
 
 
-def _axis(entries: Iterable[_Entry], unit: Unit) -> Axis:
-    """An axis for what decides: an exploratory metric, or a point far out, may run off it."""
-    all_entries = list(entries)
-    deciding = [entry for entry in all_entries if entry.role != "exploratory"]
-    needed, wanted = [0.0], [0.0]
-    for entry in deciding or all_entries:
+def _finite_ends(estimate: Estimate, scale: _Scale) -> list[float]:
+    values = (scale.figure(estimate).value, *scale.interval(estimate)[:2])
+    return [value for value in values if value is not None]
+
+
+def _axis(entries: list[_Entry], unit: Unit) -> Axis:
+    """An axis for what decides: an exploratory metric, or a secondary one far out, may run off it."""
+    deciding = [entry for entry in entries if entry.role != "exploratory"]
+    needed: list[float] = []
+    intervals: list[list[float]] = []
+    for entry in deciding or entries:
         main, scale = entry.comparison.main, entry.scale
-        margin = _margin(main, scale)
-        point = scale.figure(main).value or 0.0
-        (needed if entry.role in ("primary", "guardrail") else wanted).append(point)
+        point, margin = scale.figure(main).value or 0.0, _margin(main, scale)
+        needed += [point] if entry.role in ("primary", "guardrail") else []
         needed += [] if margin is None else [margin]
-        wanted += [end for end in scale.interval(main)[:2] if end is not None]
-    low, high = _limits(needed, wanted)
-    step = _nice_step((high - low) / 7)
-    first, last = math.ceil(low / step), math.floor(high / step)
-    places = max(0, -math.floor(math.log10(step * unit.factor) + 1e-9))
-    ticks = [
-        Tick((i * step - low) / (high - low), number(i * step, decimals=places, unit=unit, signed=True))
-        for i in range(first, last + 1)
-    ]
-    return Axis(low, high, -low / (high - low), tuple(ticks))
-
-
-def _limits(needed: list[float], wanted: list[float]) -> tuple[float, float]:
-    """Room for every estimate and margin, and for the ends of intervals that are not far out."""
-    reaches = [abs(end) for end in wanted if end]
-    reach = max(REACH * median(reaches) if reaches else 0.0, 1.1 * max(abs(value) for value in needed))
-    low = min(*needed, *(max(end, -reach) for end in wanted))
-    high = max(*needed, *(min(end, reach) for end in wanted))
-    if low == high:
-        low, high = -1.0, 1.0
-    room = 0.04 * (high - low)
-    return low - room, high + room
-
-
-def _nice_step(raw: float) -> float:
-    """The step 1, 2 or 5 times a power of ten at or above ``raw``."""
-    power = 10.0 ** math.floor(math.log10(raw))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
+        intervals += [_finite_ends(estimate, scale) for estimate in _drawable(entry.comparison, scale)]
+    return linear(needed, intervals, unit=unit)

@@ -149,6 +149,16 @@ def share(value: Any) -> Figure:
     return Figure(known, number(known, decimals=decimals, unit=PERCENT))
 
 
+def compact(value: Any) -> str:
+    """A number of any size in three significant digits: ``0.00017``, ``1,000``, ``4.10×10¹²``."""
+    known = finite(value)
+    if known is None:
+        return DASH
+    if known and not 1e-6 <= abs(known) < 1e6:
+        return _sign(known, "1", False) + _scientific(known)
+    return number(known, decimals=0) if abs(known) >= 1000 else f"{known:.3g}".replace("-", MINUS)
+
+
 def percent_level(level: Any) -> str:
     """A confidence level as words use it: ``95%``, ``99.5%``."""
     known = finite(level)

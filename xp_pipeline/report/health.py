@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from xp_pipeline.report import words
-from xp_pipeline.report.format import DASH, PERCENT, Figure, count, figure, finite, number, p_value, share
+from xp_pipeline.report.format import DASH, PERCENT, Figure, compact, count, figure, finite, p_value, share
 from xp_pipeline.report.inputs import Row, parsed, text_of
 from xp_pipeline.report.words import Tone
 
@@ -61,7 +62,7 @@ class Health:
     Attributes:
         checks: Worst first.
         tally: How many checks ended in each verdict, worst first.
-        imbalance: When the overall sample ratio failed, its checks by segment and by day; else empty.
+        imbalance: When a sample ratio failed or warned, the checks of it by segment and by day; else empty.
     """
 
     checks: tuple[Check, ...]
@@ -70,8 +71,25 @@ class Health:
 
     @property
     def findings(self) -> tuple[Check, ...]:
-        """Checks that failed or warned."""
-        return tuple(check for check in self.checks if check.verdict in ("failed", "warned"))
+        """Checks that did not pass, save those that the table of the imbalance shows."""
+        found = (check for check in self.checks if check.verdict != "passed")
+        return tuple(check for check in found if check.check == "srm" or check not in self.imbalance)
+
+    @property
+    def flagged(self) -> int:
+        """How many checks failed or warned."""
+        return sum(many for verdict, many in self.tally if verdict in ("failed", "warned"))
+
+    @property
+    def places(self) -> tuple[tuple[str, tuple[Check, ...]], ...]:
+        """The checks of an imbalance by kind, in their order."""
+        return tuple((name, tuple(group)) for name, group in groupby(self.imbalance, lambda check: check.name))
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What the places and days of an imbalance suggest, each said once."""
+        flagged = (check for check in self.imbalance if check.verdict in ("failed", "warned"))
+        return tuple(dict.fromkeys(check.hint for check in flagged if check.hint and check.check != "srm"))
 
     @property
     def blockers(self) -> tuple[Check, ...]:
@@ -92,10 +110,11 @@ def build_health(rows: Sequence[Row]) -> Health:
     worst_first = sorted(checks, key=lambda c: (severity.index(c.verdict), not c.blocking))
     tally = [(verdict, sum(c.verdict == verdict for c in checks)) for verdict in severity]
     imbalanced = any(c.check in _SRM and c.verdict in ("failed", "warned") for c in checks)
+    placed = any(c.check in _SRM[1:] for c in checks)
     return Health(
         checks=tuple(worst_first),
         tally=tuple((verdict, many) for verdict, many in tally if many),
-        imbalance=tuple(_by_place(checks)) if imbalanced else (),
+        imbalance=tuple(_by_place(checks)) if imbalanced and placed else (),
     )
 
 
@@ -131,17 +150,21 @@ def _evidence(row: Row) -> str:
     """The number that was held against the threshold, with the threshold."""
     threshold = finite(row["threshold"])
     if (e_value := finite(row["e_value"])) is not None:
-        return f"e = {number(e_value)}" + ("" if threshold is None else f", limit {number(threshold)}")
+        return f"e = {compact(e_value)}" + _limit(threshold)
     if (p := finite(row["p_value"])) is not None:
         shown = p_value(p).text
         shown = f"p {shown[0]} {shown[1:]}" if shown.startswith("<") else f"p = {shown}"
-        return shown + ("" if threshold is None else f", limit {number(threshold)}")
+        return shown + _limit(threshold)
     statistic = finite(row["statistic"])
     if statistic is None or not threshold:
         return ""
     if 0 < threshold < 1:
         return f"{share(statistic).text}, limit {share(threshold).text}"
-    return f"{number(statistic)}, limit {number(threshold)}"
+    return compact(statistic) + _limit(threshold)
+
+
+def _limit(threshold: float | None) -> str:
+    return "" if threshold is None else f", limit {compact(threshold)}"
 
 
 def _counts(observed: Any, expected: Any) -> tuple[ArmCount, ...]:

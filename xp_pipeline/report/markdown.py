@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from xp_pipeline.report.scorecard import Comparison, MetricBlock, Scorecard
 from xp_pipeline.report.svg import printable
 from xp_pipeline.report.words import MARKS
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+_SPECIAL = re.compile(r"([\\`*{}\[\]#|~$]|(?<!\w)_|_(?!\w))")
 
 
 def scorecard(document: ReportDocument) -> str:
@@ -22,7 +23,18 @@ def scorecard(document: ReportDocument) -> str:
     if not cards:
         return "There is no result yet.\n"
     interval = document.main.forest.interval_name
-    header = ["Metric", "Role", "Arm", "Baseline", "Arm mean", "Lift", interval.capitalize(), "p adj.", "Units", ""]
+    header = [
+        "Metric",
+        "Role",
+        "Arm",
+        "Baseline",
+        "Arm mean",
+        "Lift or effect",
+        interval.capitalize(),
+        "p adj.",
+        "Units",
+        "",
+    ]
     if document.title.interim:
         header.remove("p adj.")
     rows = [
@@ -35,19 +47,19 @@ def summary(document: ReportDocument) -> str:
     """The verdict with its reasons, the labels and the findings of health."""
     title = document.title
     lines = [f"**{escaped(title.title)}**" + (f", as of {title.as_of}" if title.as_of else "")]
-    lines += [f"- {label.name}: {escaped(label.meaning)}" for label in title.labels]
+    lines += ["", *(f"- {label.name}: {escaped(label.meaning)}" for label in title.labels)] if title.labels else []
     for verdict in document.main.verdicts:
-        lines += ["", f"**{verdict.phrase}**: {', '.join(escaped(arm) for arm in verdict.arms)}", ""]
+        lines += ["", f"**{escaped(verdict.phrase)}**: {', '.join(escaped(arm) for arm in verdict.arms)}", ""]
         lines += [f"- {MARKS[reason.tone]} {escaped(reason.sentence)}" for reason in verdict.reasons]
     if findings := document.health.findings:
         lines += ["", "Health:", ""]
-        lines += [f"- {MARKS[check.tone]} {check.name}: {escaped(check.message)}" for check in findings]
+        lines += [f"- {MARKS[check.tone]} {escaped(check.name)}: {escaped(check.message)}" for check in findings]
     return printable("\n".join(lines) + "\n")
 
 
 def escaped(text: str) -> str:
     """Text of people with everything disarmed that Markdown or HTML would act on, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
+    return _SPECIAL.sub(r"\\\1", " ".join(html.escape(text, quote=False).split()))
 
 
 def _row(card: Scorecard, block: MetricBlock, comparison: Comparison) -> str:
@@ -77,13 +89,12 @@ def _effect(main: Estimate) -> tuple[str, str]:
 
 def _remark(main: Estimate) -> str:
     mark = f"{MARKS[main.reading.tone]} {main.reading.text}" if main.reading.text else ""
-    return " ".join(part for part in (mark, *(escaped(note) for note in main.notes)) if part)
+    return ". ".join([mark, *(escaped(note.rstrip(".")) for note in main.notes)] if mark else map(escaped, main.notes))
 
 
 def _blockers(document: ReportDocument) -> list[str]:
-    return [
-        f"- {check.name}: {escaped(check.message)} {escaped(check.hint)}".rstrip() for check in document.health.blockers
-    ]
+    found = document.health.blockers
+    return [f"- {escaped(c.name)}: {escaped(c.message)} {escaped(c.hint)}".rstrip() for c in found]
 
 
 def _line(cells: Sequence[str]) -> str:

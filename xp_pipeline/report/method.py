@@ -34,6 +34,12 @@ class Method:
     metrics: tuple[MetricMethod, ...]
 
 
+INTERIM = (
+    "This is an interim reading: its intervals are confidence sequences, which hold at all looks together, "
+    "and its tests wait for the planned end."
+)
+
+
 def build_method(bound: Bound, cards: Sequence[Scorecard]) -> Method:
     """The method, from the promise and from what the estimates say of themselves."""
     found: dict[str, list[Estimate]] = {}
@@ -41,7 +47,7 @@ def build_method(bound: Bound, cards: Sequence[Scorecard]) -> Method:
         for block in card.blocks:
             found.setdefault(block.metric, []).extend(e for c in block.comparisons for e in c.estimates)
     return Method(
-        general=tuple(_general(bound)),
+        general=(*_general(bound), *([INTERIM] if any(card.interim for card in cards) else [])),
         metrics=tuple(
             MetricMethod(use.metric, role, tuple(_sentences(bound, role, use, metric, found.get(use.metric, []))))
             for role, use, metric in bound.uses
@@ -85,7 +91,7 @@ def _split(bound: Bound) -> str:
         )
     split = ", ".join(f"{arm} {share(value).text}" for arm, value in shares.items())
     rule = "from a column of the data" if bound.experiment.population.arm else "by hashing the unit's id"
-    return f"Arms are assigned {rule}, designed as {split}; control is {assignment.control}."
+    return f"Arms are assigned {rule}, designed as {split}; the control arm is {assignment.control}."
 
 
 def _sentences(
@@ -97,7 +103,7 @@ def _sentences(
         worse = "fall" if metric.direction == "increase" else "rise"
         sentences.append(f"Guardrail: a {worse} of more than {_amount(use.margin)} must be excluded.")
     families = dict.fromkeys(e.fine_print.family for e in estimates if e.decisive and e.fine_print.family)
-    sentences += [f"p-values are adjusted in the family {family}." for family in families]
+    sentences += [f"p-values are adjusted within the family {family}." for family in families]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -115,14 +121,15 @@ def _definition(metric: Metric) -> str:
 
 
 def _quantity(quantity: Quantity) -> str:
-    rows = f"rows of {quantity.source}{_condition(quantity.where)}"
+    of = f"{quantity.source}{_condition(quantity.where)}"
+    rows = f"rows of {of}"
     value = quantity.value or ""
     phrases = {
         "sum": f"the sum of {value} over {rows}",
         "count": f"the number of {rows}" + (f" with a {value}" if value else ""),
         "max": f"the largest {value} among {rows}",
         "mean": f"the mean of {value} over {rows}",
-        "any": f"any {value} among {rows}" if value else f"any {rows}",
+        "any": f"{value} in any row of {of}" if value else f"any row of {of}",
     }
     return phrases[quantity.aggregate]
 
@@ -148,7 +155,7 @@ def _clause(condition: Condition) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    return " or ".join(str(value) for value in values)
+    return " or ".join(str(v).lower() if isinstance(v, bool) else str(v) for v in values)
 
 
 def _window(bound: Bound, metric: Metric) -> str:
@@ -211,7 +218,7 @@ def _estimator(metric: Metric, estimates: Sequence[Estimate]) -> str:
     scales = {"": "", "capped": ", on capped values", "log": ", on the log scale"}
     if main is None or main.status == "blocked":
         return ""
-    shown = f" Shown beside it: {', '.join(beside)}." if beside else ""
+    shown = f" Shown beside it: {'; '.join(beside)}." if beside else ""
     variant, base = words.estimator_parts(main.estimator)
     compared = how.get(base, f"The estimator is {main.name}") + scales[variant]
     return f"{compared}." + (" The lift's interval is Fieller's." if variant != "log" else "") + shown

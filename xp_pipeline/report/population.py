@@ -46,11 +46,6 @@ class Flow:
     steps: tuple[Step, ...]
     rejected: tuple[tuple[str, str, Figure], ...]
 
-    @property
-    def analysed(self) -> Step | None:
-        """The last step that keeps units."""
-        return next((step for step in reversed(self.steps) if step.kept and step.what == "units"), None)
-
 
 def build_flow(steps: Sequence[FlowStep], rejected: Sequence[Rejection], *, arms: Sequence[str]) -> Flow:
     """The flow in order, undeclared arms after the declared ones."""

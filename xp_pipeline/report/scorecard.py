@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from xp_pipeline.report import words
@@ -126,8 +126,14 @@ def _block(name: str, rows: list[Row], bound: Bound) -> MetricBlock:
 def _comparison(pair: tuple[str, str], rows: list[Row], siblings: list[Row]) -> Comparison:
     main = next((row for row in rows if row["decisive"]), rows[0])
     printed = {id(row): _printed(row, main, siblings) for row in rows}
-    others = tuple(printed[id(row)] for row in rows if row is not main)
-    return Comparison(arm=pair[0], baseline=pair[1], main=printed[id(main)], others=others)
+    deciding = printed[id(main)]
+    others = tuple(_said_once(printed[id(row)], deciding) for row in rows if row is not main)
+    return Comparison(arm=pair[0], baseline=pair[1], main=deciding, others=others)
+
+
+def _said_once(other: Estimate, main: Estimate) -> Estimate:
+    """The estimate without the notes that stand at the deciding one."""
+    return replace(other, notes=tuple(note for note in other.notes if note not in main.notes))
 
 
 def _printed(row: Row, main: Row, siblings: list[Row]) -> Estimate:

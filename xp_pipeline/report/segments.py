@@ -57,14 +57,12 @@ class SegmentTable:
         name: Name of the segment dimension.
         interval_name: What the intervals are.
         interim: Whether it is read before its time.
-        withheld: Whether its estimates are withheld.
         metrics: The metrics measured by it.
     """
 
     name: str
     interval_name: str
     interim: bool
-    withheld: bool
     metrics: tuple[SegmentMetric, ...]
 
     @property
@@ -95,7 +93,6 @@ def _table(name: str, rows: list[Row], deciding: Mapping[tuple[str, ...], Row]) 
         name=name,
         interval_name=interval_name(rows),
         interim=any(is_interim(row) for row in rows),
-        withheld=all(row["status"] == "blocked" for row in rows),
         metrics=tuple(_metric(m, [r for r in rows if r["metric"] == m], deciding) for m in _distinct(rows, "metric")),
     )
 

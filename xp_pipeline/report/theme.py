@@ -8,7 +8,6 @@ from importlib.resources import files
 
 LIGHT = {
     "paper": "#ffffff",
-    "raised": "#f6f6f3",
     "ink": "#1b1d21",
     "muted": "#5c6370",
     "rule": "#dcdcd6",
@@ -26,7 +25,6 @@ LIGHT = {
 
 DARK = {
     "paper": "#15171a",
-    "raised": "#1d2024",
     "ink": "#e7e8ea",
     "muted": "#a0a6b1",
     "rule": "#373b42",

@@ -8,10 +8,10 @@ from typing import NamedTuple
 ROLES = {
     "primary": (
         "Primary metrics",
-        "Decide the experiment; p-values are adjusted over all of them and every arm.",
+        "These decide the experiment.",
     ),
-    "guardrail": ("Guardrails", "Each must show that harm beyond its margin is excluded."),
-    "secondary": ("Secondary metrics", "Explain the result; they do not decide it."),
+    "guardrail": ("Guardrails", "For each, harm beyond its margin must be excluded."),
+    "secondary": ("Secondary metrics", "These explain the result; they do not decide it."),
     "exploratory": ("Exploratory metrics", "For questions, not for answers."),
 }
 """Title and one-line reading of each role, in the order of the page."""

@@ -45,8 +45,8 @@ _FAMILIES = (
     ("decimal", r"DECIMAL\(.*"),
     ("boolean", r"BOOLEAN"),
     ("date", r"DATE"),
-    ("instant", r"TIMESTAMP WITH TIME ZONE"),
-    ("local", r"TIMESTAMP.*"),
+    ("instant", r"TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ(_NS)?"),
+    ("local", r"TIMESTAMP(_S|_MS|_NS)?"),
     ("null", r'"NULL"'),
 )
 _READABLE: Mapping[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from xp_pipeline.sources.paths import files, fixed_part, is_remote, open_filesystem, resolved
+from xp_pipeline.sources.paths import base, files, is_remote, open_filesystem
 from xp_pipeline.sources.readers import RawRows
 from xp_pipeline.spec.canonical import digest, file_digest
 from xp_pipeline.spec.source import Source
@@ -32,10 +32,10 @@ def files_digest(source: Source, *, root: Path, lake: Path | None = None) -> str
         lake: Where digests are remembered (``sources/.digests.json``); without it every byte is read.
     """
     where = f"source {source.name}"
-    base = fixed_part(resolved(source.location.path or "", root=root, where=where))
+    start = base(source, root=root)
     with _Remembered(lake) as remembered:
         parts = [
-            (os.path.relpath(path, base), _stated(path, where) if is_remote(path) else remembered.digest(path))
+            (os.path.relpath(path, start), _stated(path, where) if is_remote(path) else remembered.digest(path))
             for path in files(source, root=root)
         ]
     reading = [source.location.format, source.location.delimiter]

@@ -14,7 +14,7 @@ from xp_pipeline.engine.predicates import identifier, literal, predicate
 from xp_pipeline.errors import ContractError, SourceError, SpecError
 from xp_pipeline.sources.casting import NO_ZONE, local_name, raw_name, raw_value, typed, without_zone
 from xp_pipeline.sources.contracts import failures, predicates, schema
-from xp_pipeline.sources.readers import RawRows
+from xp_pipeline.sources.readers import RawRows, listed
 from xp_pipeline.sources.rules import Rule, first_broken, first_true
 from xp_pipeline.spec.canonical import bytes_digest
 from xp_pipeline.spec.source import ROW_UNIT, Source
@@ -53,7 +53,7 @@ class Judging:
         self._refuse_own_names()
         marked = self.folder / ".marked.parquet"
         self._copy(self._marked(), marked, "COMPRESSION snappy, PARQUET_VERSION v2")
-        self._judge(f"read_parquet({literal(str(marked))})")
+        self._judge(self._read(".marked.parquet"))
         self._refuse_times_without_zone()
         counts = self._counts()
         self._copy(self._clean(), self.folder / "data.parquet")
@@ -186,7 +186,7 @@ class Judging:
         return f"CAST(json_object({', '.join(parts)}) AS VARCHAR)"
 
     def _read(self, name: str) -> str:
-        return f"read_parquet({literal(str(self.folder / name))})"
+        return f"read_parquet({listed([str(self.folder / name)])}, hive_partitioning = FALSE)"
 
     def _refuse_repeated_units(self) -> None:
         """A unit table, or a dimension, promises one row a unit."""

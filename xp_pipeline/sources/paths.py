@@ -45,10 +45,13 @@ def is_remote(path: str) -> bool:
 
 def resolved(path: str, *, root: Path, where: str) -> str:
     """A path of the project with its variables filled in: a URL as it is, a file made absolute."""
-    text = expanded(path, where=where)
-    if text.startswith("file://"):
-        text = unquote(urlsplit(text).path)
+    text = _plain(path, where)
     return text if is_remote(text) else os.path.join(root.absolute(), text)
+
+
+def _plain(path: str, where: str) -> str:
+    text = expanded(path, where=where)
+    return unquote(urlsplit(text).path) if text.startswith("file://") else text
 
 
 def files(source: Source, *, root: Path) -> list[str]:
@@ -61,13 +64,13 @@ def files(source: Source, *, root: Path) -> list[str]:
         SourceError: there is none, or one is empty.
     """
     where = f"source {source.name}"
-    pattern = resolved(source.location.path or "", root=root, where=where)
-    found = _remote_files(pattern, where) if is_remote(pattern) else _local_files(pattern)
+    pattern = _plain(source.location.path or "", where)
+    found = _remote_files(pattern, where) if is_remote(pattern) else _local_files(pattern, root.absolute())
     if not found:
         raise SourceError(
             "no such file, and no data file in such a folder",
             where=where,
-            found=pattern,
+            found=pattern if is_remote(pattern) else os.path.join(root.absolute(), pattern),
             allowed=f"files, folders, or a glob of {', '.join((*ENDINGS['csv'], *ENDINGS['parquet']))}",
             next_step="check path; it is relative to the project folder",
         )
@@ -77,19 +80,22 @@ def files(source: Source, *, root: Path) -> list[str]:
     return sorted(found)
 
 
+def base(source: Source, *, root: Path) -> str:
+    """What the places of a source's files are relative to: its file or folder, or the folder above its wildcards."""
+    pattern = _plain(source.location.path or "", f"source {source.name}")
+    wildcard = re.search(r"[*?\[]", pattern)
+    whole = pattern if is_remote(pattern) else os.path.join(root.absolute(), pattern)
+    if wildcard is None or (not is_remote(pattern) and os.path.exists(whole)):
+        return whole
+    return os.path.join(root.absolute(), os.path.dirname(pattern[: wildcard.start()]))
+
+
 def exists(path: str) -> bool:
     """Whether a resolved path exists."""
     if not is_remote(path):
         return os.path.exists(path)
     filesystem, name = open_filesystem(path, where=path)
     return bool(filesystem.exists(name))
-
-
-def fixed_part(pattern: str) -> str:
-    """The folder of a glob above its first wildcard; a path without one is its own."""
-    if not glob.has_magic(pattern):
-        return pattern
-    return os.path.dirname(pattern[: re.search(r"[*?\[]", pattern).start()])  # type: ignore[union-attr]
 
 
 def open_filesystem(url: str, *, where: str) -> tuple[Any, str]:
@@ -117,9 +123,12 @@ def _unreachable(protocol: str, where: str, problem: Exception) -> SourceError:
     return SourceError(f"cannot reach {protocol}://", where=where, found=told)
 
 
-def _local_files(pattern: str) -> list[str]:
-    matched = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
-    return [path for match in matched for path in (_below(match) if os.path.isdir(match) else [match])]
+def _local_files(pattern: str, root: Path) -> list[str]:
+    """A file that exists under the very name goes before a pattern; wildcards in the root's name are none."""
+    exact = os.path.exists(os.path.join(root, pattern))
+    matched = [pattern] if exact else glob.glob(pattern, root_dir=root, recursive=True)
+    places = [os.path.join(root, match) for match in matched]
+    return [path for place in places for path in (_below(place) if os.path.isdir(place) else [place])]
 
 
 def _below(folder: str) -> list[str]:

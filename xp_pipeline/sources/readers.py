@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import glob
 import gzip
 import io
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 import duckdb
 
@@ -23,6 +27,8 @@ from xp_pipeline.spec.source import Source
 
 _NEVER = literal("\x01null\x01")
 """DuckDB's CSV reader insists on some text that means null; which text does is decided later, by the source."""
+
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,8 @@ def file_rows(con: duckdb.DuckDBPyConnection, source: Source, *, root: Path) -> 
     hive = any("=" in os.path.dirname(path.removeprefix(str(root.absolute()))) for path in found)
     if _format(source, found) == "csv":
         return _csv(source, found, hive=hive)
-    options = f"hive_partitioning = {str(hive).lower()}, hive_types_autocast = false, union_by_name = true"
-    return described(con, f"read_parquet({_listed(found)}, {options if hive else 'union_by_name = true'})")
+    options = f"hive_partitioning = {literal(hive)}, hive_types_autocast = FALSE, union_by_name = TRUE"
+    return described(con, f"read_parquet({listed(found)}, {options})")
 
 
 def register(con: duckdb.DuckDBPyConnection, paths: Sequence[str], *, where: str) -> None:
@@ -68,7 +74,7 @@ def register(con: duckdb.DuckDBPyConnection, paths: Sequence[str], *, where: str
         con.register_filesystem(open_filesystem(path, where=where)[0])
 
 
-def _listed(paths: Sequence[str]) -> str:
+def listed(paths: Sequence[str]) -> str:
     """Paths as a SQL list, with the wildcards in a file's own name taken literally."""
     return "[" + ", ".join(literal(glob.escape(path)) for path in paths) + "]"
 
@@ -88,39 +94,44 @@ def _format(source: Source, paths: Sequence[str]) -> str:
 
 
 def _csv(source: Source, paths: Sequence[str], *, hive: bool) -> RawRows:
-    """All files under one set of columns, each read by the position that its own header gives."""
-    headers = [(path, _header(source, path)) for path in paths]
-    folders = sorted({key for path in paths for key in _folders(path)}) if hive else []
-    names = list(dict.fromkeys([*folders, *(name for _, header in headers for name in header)]))
+    """All files under one set of columns; each is read by the positions that its own header gives."""
+    shapes = [(path, _header(source, path), _folders(path) if hive else {}) for path in paths]
+    names = list(dict.fromkeys(name for _, header, folders in shapes for name in (*header, *folders)))
     parts = [
-        _csv_part(source, [path for path, _ in same], header, folders, names)
-        for header, same in groupby(headers, key=lambda pair: pair[1])
+        _csv_part(source, [path for path, *_ in alike], header, folders, names)
+        for (header, folders), alike in groupby(shapes, key=lambda shape: shape[1:])
     ]
     columns = {name: f"c{i}" for i, name in enumerate(names)}
     return RawRows(f"({' UNION ALL '.join(parts)})", columns, dict.fromkeys(names, "VARCHAR"))
 
 
 def _csv_part(
-    source: Source, paths: Sequence[str], header: Sequence[str], folders: Sequence[str], names: Sequence[str]
+    source: Source,
+    paths: Sequence[str],
+    header: Sequence[str],
+    folders: Mapping[str, str | None],
+    names: Sequence[str],
 ) -> str:
+    """The rows of files with one header and, in Hive folders, one value for each of those."""
+    values = {name: f"p{i}" for i, name in enumerate(header)}
+    values |= {name: f"CAST({literal(value)} AS VARCHAR)" for name, value in folders.items()}
+    selected = ", ".join(f"{values.get(name, 'CAST(NULL AS VARCHAR)')} AS c{i}" for i, name in enumerate(names))
     declared = ", ".join(f"p{i}: 'VARCHAR'" for i in range(len(header)))
-    relation = (
-        f"read_csv({_listed(paths)}, columns = {{{declared}}}, header = true, auto_detect = false, "
-        f"delim = {literal(source.location.delimiter)}, quote = '\"', escape = '\"', "
-        f"nullstr = {_NEVER}, allow_quoted_nulls = false"
-        + (", hive_partitioning = true, hive_types_autocast = false)" if folders else ")")
+    return (
+        f"SELECT {selected} FROM read_csv({listed(paths)}, columns = {{{declared}}}, header = true, "
+        f"auto_detect = false, delim = {literal(source.location.delimiter)}, quote = '\"', escape = '\"', "
+        f"nullstr = {_NEVER}, allow_quoted_nulls = false)"
     )
-    places = {name: f"p{i}" for i, name in enumerate(header)} | {name: identifier(name) for name in folders}
-    selected = ", ".join(f"{places.get(name, 'CAST(NULL AS VARCHAR)')} AS c{i}" for i, name in enumerate(names))
-    return f"SELECT {selected} FROM {relation}"
 
 
-def _folders(path: str) -> list[str]:
-    return [part.split("=", 1)[0] for part in os.path.dirname(path).split("/") if "=" in part]
+def _folders(path: str) -> dict[str, str | None]:
+    """Column to value of the Hive folders above a file."""
+    pairs = (part.split("=", 1) for part in os.path.dirname(path).split("/") if "=" in part)
+    return {name: None if value == _HIVE_NULL else unquote(value) for name, value in pairs}
 
 
 def _header(source: Source, path: str) -> tuple[str, ...]:
-    """The first record of a CSV file.
+    """The first record of a CSV file; a gzipped one is read to its end, for DuckDB ignores its checksum.
 
     Raises:
         SourceError: the file has none, or is no text in UTF-8.
@@ -129,12 +140,12 @@ def _header(source: Source, path: str) -> tuple[str, ...]:
     where = f"source {source.name}"
     if len(source.location.delimiter) != 1:
         raise SpecError("a delimiter is one character", where=where, found=repr(source.location.delimiter))
-    try:
-        with _text(path, where) as text:
-            header = tuple(next(csv.reader(text, delimiter=source.location.delimiter), ()))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as problem:
-        told = "bytes that are not UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)
-        raise SourceError("the header cannot be read", where=f"{where}, {path}", found=told) from None
+    with _readable(path, where), _opened(path, where) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        header = tuple(next(csv.reader(text, delimiter=source.location.delimiter), ()))
+        "".join(header).encode()  # what is not UTF-8 became surrogates, which cannot be encoded again
+        if path.endswith(".gz"):
+            collections.deque(iter(partial(file.read, 1 << 20), b""), maxlen=0)
     if not any(header):
         raise SourceError("the file has no header", where=f"{where}, {path}")
     twice = next((name for name in header if header.count(name) > 1 and name in source.columns), None)
@@ -143,10 +154,21 @@ def _header(source: Source, path: str) -> tuple[str, ...]:
     return header
 
 
-def _text(path: str, where: str) -> IO[str]:
+@contextmanager
+def _readable(path: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as problem:
+        told = "bytes that are not UTF-8" if isinstance(problem, UnicodeError) else str(problem)
+        raise SourceError("the file cannot be read", where=f"{where}, {path}", found=told) from None
+
+
+def _opened(path: str, where: str) -> IO[bytes]:
+    """A file's bytes, unzipped."""
     if is_remote(path):
         filesystem, name = open_filesystem(path, where=where)
         opened: Any = filesystem.open(name, "rb", compression="infer")
     else:
         opened = gzip.open(path) if path.endswith(".gz") else open(path, "rb")  # noqa: SIM115 - the caller closes it
-    return io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
+    file: IO[bytes] = opened
+    return file

@@ -68,7 +68,9 @@ def _is_file(name: str) -> bool:
 
 
 def _is_reader(function: exp.Func) -> bool:
-    name = str(function.name or function.sql_name()).lower()
+    from sqlglot import exp
+
+    name = (function.name if isinstance(function, exp.Anonymous) else function.sql_name()).lower()
     return name.startswith("read_") or name.endswith("_scan")
 
 

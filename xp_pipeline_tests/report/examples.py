@@ -382,7 +382,10 @@ def imbalance() -> list[Row]:
 
 def blocked(**changes: Any) -> ReportDocument:
     """A sample ratio mismatch: health, where and when, and no estimate."""
-    reason = (False, "control 50.85%, one_page 23.71%, one_page_guest 25.44%: not the designed split.")
+    reason = (
+        False,
+        "control 50.85%, one_page 23.71%, one_page_guest 25.44%: not the designed split (e-value 4.1e+12).",
+    )
     parts = {
         "results": blocked_results(),
         "health": imbalance(),

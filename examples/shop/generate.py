@@ -8,6 +8,7 @@ The same arguments give the same bytes. What is true of the data, and which faul
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,24 +22,45 @@ START = datetime(2026, 3, 2, tzinfo=ZONE)
 DAYS_BEFORE, DAYS = 14, 28
 LIFT = {"control": 1.0, "one_page": 1.08, "guest": 1.0}
 """True factor on the rate of purchases, by arm of ``checkout``."""
+BEHAVIOUR = {"visit": (3.0, 0.5), "purchase": (0.9, 1.5), "error": (0.5, 0.0)}
+"""Events of a user in two weeks: Poisson with mean rate * taste ** power, taste being gamma with mean 1 (shape 1.2).
+
+Half the mean over one week. The power of purchases makes those of the two weeks before exposure and of the week after
+correlate by 0.6: with k = 1.5, L = 0.9 and T the taste, L^2/2 Var(T^k) over the root of
+(L E T^k + L^2 Var T^k) (L/2 E T^k + L^2/4 Var T^k).
+"""
+SRM_PLATFORM, SRM_FROM_DAY, SRM_LOST = "ios", 9, 0.25
+"""``fault_srm``: from this day on (0 is the first) this share of the treatment's exposures on this platform is lost."""
+SEVERAL_ARMS = 0.015
+"""``fault_several_arms``: share of users who meet the other arm ten minutes after their own."""
+LEAKED = 200
+"""``fault_leak``: users expected in the arm of weight zero."""
+NO_ARM = 0.004
+"""``fault_null_arm``: share of exposures without an arm."""
+MISSPELT = 0.002
+"""``fault_undeclared_arm``: share of exposures whose arm reads ``tretment``."""
 COUNTRIES = (("DE", 0.5), ("FR", 0.3), ("NO", 0.2))
 PLATFORMS = (("web", 0.5), ("ios", 0.3), ("android", 0.2))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write events.parquet and exposures.parquet."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=200_000)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("generated"))
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
-    draw = np.random.default_rng(SEED)
-    users = make_users(given.users, draw)
-    exposures = make_exposures(users, draw)
-    events = make_events(users, draw)
+    exposures, events = make_tables(given.users)
     exposures.write_parquet(given.out / "exposures.parquet")
     events.write_parquet(given.out / "events.parquet")
     print(f"{given.users:,} users, {len(exposures):,} exposures, {len(events):,} events in {given.out}")
+
+
+def make_tables(users: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The exposure log and the event log of so many users; the same number gives the same rows."""
+    draw = np.random.default_rng(SEED)
+    people = make_users(users, draw)
+    return make_exposures(people, draw), make_events(people, draw)
 
 
 def make_users(n: int, draw: np.random.Generator) -> pl.DataFrame:
@@ -93,9 +115,9 @@ def make_exposures(users: pl.DataFrame, draw: np.random.Generator) -> pl.DataFra
         ),
         _srm(users, halves["srm"], first, draw),
         *_several(users, halves["several"], first, draw),
-        _log(users, "fault_leak", _replaced(halves["leak"], "retired", draw.random(n) < 200 / n), first),
-        _log(users, "fault_null_arm", _replaced(halves["null"], None, draw.random(n) < 0.004), first),
-        _log(users, "fault_undeclared_arm", _replaced(halves["odd"], "tretment", draw.random(n) < 0.002), first),
+        _log(users, "fault_leak", _replaced(halves["leak"], "retired", draw.random(n) < LEAKED / n), first),
+        _log(users, "fault_null_arm", _replaced(halves["null"], None, draw.random(n) < NO_ARM), first),
+        _log(users, "fault_undeclared_arm", _replaced(halves["odd"], "tretment", draw.random(n) < MISSPELT), first),
     ]
     return pl.concat(parts).sort("ts", "experiment", "user_id")
 
@@ -122,17 +144,17 @@ def _replaced(arms: np.ndarray, value: str | None, where: np.ndarray) -> np.ndar
 def _srm(users: pl.DataFrame, arms: np.ndarray, first: np.ndarray, draw: np.random.Generator) -> pl.DataFrame:
     """From the tenth day on, the iOS app loses a quarter of its treatment exposures."""
     lost = (
-        (users["platform"].to_numpy() == "ios")
+        (users["platform"].to_numpy() == SRM_PLATFORM)
         & (arms == "treatment")
-        & (first > 9 * 86_400)
-        & (draw.random(len(users)) < 0.25)
+        & (first > SRM_FROM_DAY * 86_400)
+        & (draw.random(len(users)) < SRM_LOST)
     )
     return _log(users, "fault_srm", arms, first, keep=~lost)
 
 
 def _several(users: pl.DataFrame, arms: np.ndarray, first: np.ndarray, draw: np.random.Generator) -> list[pl.DataFrame]:
     """1.5 % of units meet the other arm too."""
-    twice = draw.random(len(users)) < 0.015
+    twice = draw.random(len(users)) < SEVERAL_ARMS
     other = np.where(arms == "control", "treatment", "control")
     return [
         _log(users, "fault_several_arms", arms, first),
@@ -142,24 +164,15 @@ def _several(users: pl.DataFrame, arms: np.ndarray, first: np.ndarray, draw: np.
 
 def make_events(users: pl.DataFrame, draw: np.random.Generator) -> pl.DataFrame:
     """Visits, purchases and errors before and after exposure; only purchases feel the arm."""
-    n = len(users)
     taste, first = users["taste"].to_numpy(), users["first_visit"].to_numpy()
     lift = np.array([LIFT[arm] for arm in users["arm"]])
+    before = DAYS_BEFORE * 86_400
     parts = []
-    for event, rate, factor in (("visit", 3.0, 1.0), ("purchase", 1.2, lift), ("error", 0.2, 1.0)):
-        base = rate if event != "purchase" else rate * taste
-        base = rate * np.sqrt(taste) if event == "visit" else base
-        parts.append(
-            _events(
-                users,
-                event,
-                draw.poisson(base * np.ones(n)),
-                first - DAYS_BEFORE * 86_400,
-                DAYS_BEFORE * 86_400,
-                draw,
-            )
-        )
-        parts.append(_events(users, event, draw.poisson(base * factor * np.ones(n)), first, 14 * 86_400, draw))
+    for event, (rate, power) in BEHAVIOUR.items():
+        mean = rate * taste**power
+        after = mean * lift if event == "purchase" else mean
+        parts.append(_events(users, event, draw.poisson(mean), first - before, before, draw))
+        parts.append(_events(users, event, draw.poisson(after), first, 14 * 86_400, draw))
     return pl.concat(parts).sort("ts", "user_id", "event")
 
 

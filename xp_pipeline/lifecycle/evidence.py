@@ -51,7 +51,7 @@ def _rows(population: str, reading: Reading) -> Iterable[dict[str, Any]]:
 def read(path: Path) -> dict[str, list[Reading]]:
     """The readings of every population, in the order written."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for row in pl.read_parquet(path).iter_rows(named=True):
+    for row in pl.read_parquet(path, glob=False, hive_partitioning=False).iter_rows(named=True):
         key = (row["population"], row["metric"], row["variant"])
         entry = found.setdefault(key, {"row": row, "cells": {}})
         entry["cells"][Cell(row["arm"], row["segment"], row["level"])] = _moments(row)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from xp_pipeline.engine.predicates import identifier, literal, predicate
 from xp_pipeline.lifecycle.workspace import Workspace
+from xp_pipeline.sources.readers import listed
 from xp_pipeline.spec.source import ROW_UNIT, Source
 from xp_pipeline.spec.values import Where
 
 
 def parquet(path: Path) -> str:
-    """A Parquet file as a relation."""
-    return f"read_parquet({literal(str(path))})"
+    """A Parquet file as a relation, whatever its folders are called."""
+    return f"read_parquet({listed([str(path)])}, hive_partitioning = false)"
 
 
 def relation(workspace: Workspace, source: str) -> str:

@@ -76,7 +76,7 @@ def publish(lake: Path, experiment: str, as_of: str | None, tables: Mapping[str,
 
 def read_look(lake: Path, table: str, experiment: str, as_of: str | None) -> pl.DataFrame:
     """The rows published for one experiment and as-of."""
-    return pl.read_parquet(path_of(lake, table, experiment, as_of), hive_partitioning=False)
+    return pl.read_parquet(path_of(lake, table, experiment, as_of), glob=False, hive_partitioning=False)
 
 
 def read(lake: Path, table: str, experiment: str | None = None, *, latest: bool = True) -> pl.DataFrame:
@@ -85,5 +85,7 @@ def read(lake: Path, table: str, experiment: str | None = None, *, latest: bool 
     frames = []
     for folder in folders:
         paths = sorted(folder.glob("*.parquet"))
-        frames += [pl.read_parquet(path, hive_partitioning=False) for path in (paths[-1:] if latest else paths)]
+        frames += [
+            pl.read_parquet(path, glob=False, hive_partitioning=False) for path in (paths[-1:] if latest else paths)
+        ]
     return pl.concat(frames) if frames else frame(table, [])

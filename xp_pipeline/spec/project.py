@@ -29,7 +29,6 @@ class Engine(Model):
     """How much of the machine a step may take; results do not depend on it."""
 
     memory_limit: str | None = Field(None, description="DuckDB's limit, such as 4GB.")
-    workers: int = Field(2, ge=1, description="Slices of hash buckets worked on at once.")
 
 
 class Project(Model):

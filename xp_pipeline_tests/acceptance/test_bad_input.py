@@ -191,6 +191,12 @@ def test_ids_of_any_alphabet_and_beyond_2_to_53_are_unharmed(tmp_path: Path) -> 
     assert read(other / "lake", "experiments", "trial")["units"].to_list() == [400]
 
 
+def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    root = project(tmp_path / "x=9 [draft]*" / "it's")
+    assert run(Workspace.open(root, by="test"), "trial").error is None
+    assert read(root / "lake", "experiments", "trial")["units"].to_list() == [2000]
+
+
 def test_one_experiment_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     import yaml
 

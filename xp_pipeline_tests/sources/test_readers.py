@@ -130,6 +130,12 @@ def test_a_folder_above_the_project_is_no_column(tmp_path: Path, name: str) -> N
     assert kept(taken(root, declared(path=name, columns=COLUMNS)), "x") == [1]
 
 
+def test_hive_values_are_typed_by_the_declaration_alone(tmp_path: Path) -> None:
+    _parquet(tmp_path / "e" / "id=2024-01-01 10:00:00" / "x=5" / "p.parquet", y=[1])
+    version = taken(tmp_path, declared(path="e", columns=COLUMNS))
+    assert (kept(version, "id"), kept(version, "x")) == (["2024-01-01 10:00:00"], [5])
+
+
 def test_a_hive_folder_of_nulls(tmp_path: Path) -> None:
     for name, value in (("1.csv", b"id\na\n"), ("2.csv", b"id\nb\n")):
         folder = tmp_path / "e" / ("x=__HIVE_DEFAULT_PARTITION__" if name == "1.csv" else "x=%2B5")

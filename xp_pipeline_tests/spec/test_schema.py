@@ -44,7 +44,7 @@ def test_files_of_the_examples_are_accepted(path: Path) -> None:
         ("source", {**SOURCE, "columns": {"id": "whole"}}),
         ("metrics", {"metrics": [{**METRICS[0], "type": "median"}]}),
         ("metrics", {"metrics": [{**METRICS[0], "window": "always"}]}),
-        ("project", {"name": "x", "engine": {"workers": -1}}),
+        ("project", {"name": "x", "engine": {"memory_limit": 4}}),
     ],
 )
 def test_what_the_loader_refuses_is_refused(kind: str, content: dict[str, Any]) -> None:

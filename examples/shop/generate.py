@@ -29,7 +29,7 @@ Half the mean over one week. The power of purchases makes those of the two weeks
 correlate by 0.6: with k = 1.5, L = 0.9 and T the taste, L^2/2 Var(T^k) over the root of
 (L E T^k + L^2 Var T^k) (L/2 E T^k + L^2/4 Var T^k).
 """
-SRM_PLATFORM, SRM_FROM_DAY, SRM_LOST = "ios", 9, 0.25
+SRM_PLATFORM, SRM_FROM_DAY, SRM_LOST = "ios", 9, 0.5
 """``fault_srm``: from this day on (0 is the first) this share of the treatment's exposures on this platform is lost."""
 SEVERAL_ARMS = 0.015
 """``fault_several_arms``: share of users who meet the other arm ten minutes after their own."""
@@ -142,7 +142,7 @@ def _replaced(arms: np.ndarray, value: str | None, where: np.ndarray) -> np.ndar
 
 
 def _srm(users: pl.DataFrame, arms: np.ndarray, first: np.ndarray, draw: np.random.Generator) -> pl.DataFrame:
-    """From the tenth day on, the iOS app loses a quarter of its treatment exposures."""
+    """From the tenth day on, the iOS app loses half of its treatment exposures."""
     lost = (
         (users["platform"].to_numpy() == SRM_PLATFORM)
         & (arms == "treatment")

@@ -66,7 +66,7 @@ def srm(
         "srm",
         scope,
         verdict,
-        f"{_ratio(observed, shares)}: {'not the designed split' if failed else 'as designed'} ({evidence}).",
+        f"{_ratio(observed, shares)}: {_JUDGED[verdict]} ({evidence}).",
         blocking=blocking,
         statistic=test.statistic,
         p_value=test.p_value,
@@ -76,6 +76,9 @@ def srm(
         expected=test.expected,
         hint="" if verdict == "passed" else "See srm_segment and srm_day for where and when the imbalance arose.",
     )
+
+
+_JUDGED = {"failed": "not the designed split", "warned": "doubtful, short of proof", "passed": "as designed"}
 
 
 def _ratio(observed: Counts, shares: Mapping[str, float]) -> str:
@@ -239,4 +242,4 @@ def worst(findings: Sequence[Finding]) -> str:
     """The verdict over all findings: failed only where a blocking check failed."""
     if any(f.blocks for f in findings):
         return "failed"
-    return "warned" if any(f.verdict in ("warned", "failed") for f in findings) else "passed"
+    return "passed" if all(f.verdict == "passed" for f in findings) else "warned"

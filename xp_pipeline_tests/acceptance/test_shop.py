@@ -57,6 +57,8 @@ def test_the_srm_is_traced_to_its_platform_and_days(shop: tuple[Path, dict[str, 
     flagged = _table(shop, "health", "fault_srm").filter(pl.col("verdict") == "warned")
     assert "platform=ios" in flagged["scope"].to_list()
     assert not {"platform=web", "platform=android"} & set(flagged["scope"])
+    days = flagged.filter(pl.col("check") == "srm_day")["scope"].to_list()
+    assert days == [f"2026-03-{day:02d}" for day in range(11, 30)]
 
 
 def test_null_arms_warn_and_do_not_block(shop: tuple[Path, dict[str, Outcome]]) -> None:

@@ -11,9 +11,10 @@ from xp_pipeline.decision.verdict import Decision
 from xp_pipeline.lifecycle import checks, evidence
 from xp_pipeline.lifecycle.adjust import populations, read_clusters
 from xp_pipeline.lifecycle.decide import decisions
-from xp_pipeline.lifecycle.infer import Row, Setting, infer
+from xp_pipeline.lifecycle.infer import infer
 from xp_pipeline.lifecycle.planning import planned_effects, planned_units, read_powers
 from xp_pipeline.lifecycle.promised import as_promised
+from xp_pipeline.lifecycle.rows import Row, Setting
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.tables import Look, put
 from xp_pipeline.lifecycle.workspace import Workspace

@@ -5,9 +5,10 @@ from __future__ import annotations
 from xp_pipeline.lifecycle import checks
 from xp_pipeline.lifecycle.adjust import populations
 from xp_pipeline.lifecycle.analyse import restored
+from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.decide import decisions
-from xp_pipeline.lifecycle.infer import Row, comparisons
 from xp_pipeline.lifecycle.report import render
+from xp_pipeline.lifecycle.rows import Row
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.tables import Look, put
 from xp_pipeline.lifecycle.validate import refuse

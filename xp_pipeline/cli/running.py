@@ -43,6 +43,7 @@ def run(
 
 
 def status(
+    tag: Annotated[str | None, typer.Option(help="Only experiments that carry this tag.")] = None,
     output: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
     """Where every experiment stands."""
@@ -51,7 +52,7 @@ def status(
     from xp_pipeline.lifecycle.workspace import Workspace
     from xp_pipeline.serialization import serialize_to_json
 
-    found = standings(Workspace.open())
+    found = [s for s in standings(Workspace.open()) if tag is None or tag in s.tags]
     if output == "json":
         typer.echo(serialize_to_json(found, indent=2))
     else:

@@ -44,37 +44,38 @@ def show_status(standings: Sequence[Standing], reports: Path | None = None) -> N
 
 
 def show_results(rows: pl.DataFrame, *, every: bool = False) -> None:
-    """The scorecard: decisive rows, or every row."""
+    """The scorecard by role: decisive rows, or every row; what there is to say of a row stands under it."""
+    shown = [r for r in rows.to_dicts() if every or r["decisive"] or r["status"] != "ok"]
+    console = Console(highlight=False)
+    for role in dict.fromkeys(row["role"] for row in shown):
+        console.print(_scorecard([row for row in shown if row["role"] == role], role))
+
+
+def _scorecard(rows: Sequence[dict[str, Any]], role: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (
-        "metric",
-        "role",
-        "arm",
-        "segment",
-        "estimator",
-        "baseline",
-        "mean",
-        "lift",
-        "interval",
-        "p adj.",
-        "note",
-    ):
-        table.add_column(column, justify="right" if column in ("baseline", "mean", "lift", "p adj.") else "left")
-    for row in rows.to_dicts():
-        if every or row["decisive"] or row["status"] != "ok":
-            table.add_row(*_cells(row))
-    Console(highlight=False).print(table)
+    for column in (f"[bold]{role}[/]", "arm", "baseline", "mean", "lift", "interval", "p adj."):
+        table.add_column(column, justify="right" if column in ("baseline", "mean", "lift", "p adj.") else "left",
+                         overflow="fold")  # fmt: skip
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    segment = f"{row['segment']}={row['segment_value']}" if row["segment"] else ""
+def _cells(row: dict[str, Any]) -> list[str | Text]:
     lift, interval = _effect(row)
     p = f"{row['p_adjusted']:.3g}" if row["p_adjusted"] is not None else ""
-    note = row["reason"] if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
     return [
-        row["metric"], row["role"], row["arm"], segment, row["estimator"] or "", _number(row["mean_baseline"]),
-        _number(row["mean_arm"]), lift, interval, p, note or "",
+        _named(row), row["arm"], _number(row["mean_baseline"]), _number(row["mean_arm"]), lift, interval, p,
     ]  # fmt: skip
+
+
+def _named(row: dict[str, Any]) -> Text:
+    """The metric; under it, dimmed, the part of the population, the estimator and any caution."""
+    segment = f"{row['segment']}={row['segment_value'] or 'differences'}" if row["segment"] else ""
+    population = row["population"] if row["population"] != "enrolled" else ""
+    status = "" if row["status"] == "ok" else str(row["status"])
+    said = [part for part in (segment, population, row["estimator"] or "", status, row["reason"] or "") if part]
+    return Text.assemble((row["metric"], "bold"), ("\n" + ", ".join(said), "dim") if said else "")
 
 
 def _effect(row: dict[str, Any]) -> tuple[str, str]:

@@ -63,7 +63,8 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
         inputs=inputs,
         files={"moments.parquet": write, "clusters.json": serialize_to_json(clusters).encode()},
         summary={
-            key: validated.manifest.summary[key] for key in ("units", "final", "retrospective", "blocked_populations")
+            key: validated.manifest.summary[key]
+            for key in ("units", "final", "until", "rows", "retrospective", "blocked_populations")
         },
     )
 
@@ -75,7 +76,7 @@ def _measure(
     experiment = promise.bound.experiment
     units = parquet(validated.path("population.parquet"))
     until = validated.manifest.summary["until"]
-    horizon = Horizon(datetime.fromisoformat(until) if until else None, promise.bound.end)
+    horizon = Horizon(datetime.fromisoformat(until) if until else None, promise.bound.end, promise.bound.timezone)
     readings: dict[str, list[Reading]] = {}
     clusters: dict[str, Any] = {}
     for name in populations(promise):

@@ -10,6 +10,7 @@ from typing import Any
 from xp_pipeline.decision.verdict import Decision
 from xp_pipeline.lifecycle import checks, evidence
 from xp_pipeline.lifecycle.adjust import populations, read_clusters
+from xp_pipeline.lifecycle.balance import covariate_balance
 from xp_pipeline.lifecycle.decide import decisions
 from xp_pipeline.lifecycle.infer import infer
 from xp_pipeline.lifecycle.planning import planned_effects, planned_units, read_powers
@@ -77,7 +78,9 @@ def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact) ->
     validated = workspace.read(promise.id, Phase.VALIDATED_EXPOSURES, spec_hash=promise.spec_hash, as_of=day)
     health = [checks.Finding(**raw) for raw in restored(validated, "health.json")]
     setting = setting_of(workspace, promise, final=summary["final"], blocked=summary["blocked_populations"])
-    rows = infer(setting, evidence.read(measured.path("moments.parquet")), read_clusters(measured))
+    readings = evidence.read(measured.path("moments.parquet"))
+    health += covariate_balance(promise.bound, readings["enrolled"])
+    rows = infer(setting, readings, read_clusters(measured))
     read_powers(workspace, promise, rows)
     found = decisions(promise, planned_effects(promise, rows), health, final=summary["final"], as_of=day)
     return Inferred(rows, found, health)
@@ -120,6 +123,8 @@ def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest) -> int
             "spec_hash": promise.spec_hash,
             "results": manifest.digest,
             "sources": read,
+            "until": manifest.summary["until"],
+            "rows": manifest.summary["rows"],
         }
         if not same:
             pen.append(promise.id, EntryKind.LOOK, by=workspace.by, payload=payload)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from xp_pipeline.errors import PhaseOrderError, SpecError
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
-from xp_pipeline.sources.closing import closed_through
+from xp_pipeline.sources.closing import closed_through, instant
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.ledger import Entry, EntryKind
 
@@ -95,9 +95,9 @@ def _last_day_of_complete(workspace: Workspace, bound: Bound) -> date:
 
 def _last_seen(workspace: Workspace, bound: Bound, names: Iterable[str]) -> date:
     """The last day with a row."""
-    moments = [workspace.version(name).last for name in names]
-    last = max(m for m in moments if m is not None)
-    return last.replace(tzinfo=UTC).astimezone(bound.zone).date()
+    moments = [(workspace.folder.sources[name], workspace.version(name).last) for name in names]
+    last = max(instant(source, moment, bound.zone) for source, moment in moments if moment is not None)
+    return last.astimezone(bound.zone).date()
 
 
 def _last_day(workspace: Workspace, promise: Sealed) -> date:

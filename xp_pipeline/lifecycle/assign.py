@@ -146,6 +146,7 @@ class _Assigning:
         self.population = self.experiment.population
         self.source = workspace.folder.sources[self.population.source]
         self.relation = relation(workspace, self.source.name)
+        self._time = time_of(self.source, promise.bound.timezone)
 
     def build(self) -> dict[str, int]:
         """Create the table ``units``; return how many rows fell where."""
@@ -162,7 +163,7 @@ class _Assigning:
             "assigned",
             query,
             **parameters,
-            time=time_of(self.source),
+            time=self._time,
             where=every([*self._meant(), *self._timely()]),
             carried=carried,
             drop_mismatched=bool(self.population.mismatch and self.population.mismatch.policy == "drop_rows"),
@@ -177,13 +178,12 @@ class _Assigning:
 
     def _count_rows(self, parameters: dict[str, str]) -> dict[str, int]:
         start, until = self._bounds()
-        time = time_of(self.source)
         query = render(
             "exposure_rows",
             **parameters,
             where=every(self._meant()),
-            early=f"coalesce({time} < {moment(start)}, FALSE)" if start else "FALSE",
-            late=f"coalesce({time} >= {moment(until)}, FALSE)" if until else "FALSE",
+            early=f"coalesce({self._time} < {moment(start)}, FALSE)" if start else "FALSE",
+            late=f"coalesce({self._time} >= {moment(until)}, FALSE)" if until else "FALSE",
         )
         cursor = self.con.execute(query)
         return dict(zip([c[0] for c in cursor.description or []], cursor.fetchone() or (), strict=True))
@@ -200,10 +200,9 @@ class _Assigning:
 
     def _timely(self) -> list[str]:
         start, until = self._bounds()
-        time = time_of(self.source)
         return [
-            *([f"{time} >= {moment(start)}"] if start else []),
-            *([f"{time} < {moment(until)}"] if until else []),
+            *([f"{self._time} >= {moment(start)}"] if start else []),
+            *([f"{self._time} < {moment(until)}"] if until else []),
         ]
 
     def _own_segments(self) -> list[Carried]:
@@ -246,7 +245,7 @@ class _Assigning:
                 "triggers",
                 relation=relation(self.workspace, rule.source),
                 unit=unit_of(source),
-                time=time_of(source),
+                time=time_of(source, self.promise.bound.timezone),
                 where=matching(rule.where, source),
                 until=moment(until or datetime.max.replace(tzinfo=UTC)),
                 identity=bool(self.population.identity),

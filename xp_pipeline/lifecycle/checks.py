@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from xp_pipeline.stats.multiplicity import simultaneous_alpha
 from xp_pipeline.stats.srm import chi_square, sequential
@@ -13,6 +14,8 @@ SRM_FAIL_P = 0.001
 SRM_WARN_P = 0.01
 SRM_FAIL_E = 1000.0
 BALANCE_P = 0.001
+FRESH_DAYS = 1
+LATE_SHARE = 0.01
 
 Counts = Mapping[str, int]
 
@@ -220,6 +223,34 @@ def quarantine(source: str, rejected: Mapping[str, int], rows: int) -> list[Find
             statistic=total, threshold=0, hint="See quarantine.parquet beside the source's version in the lake.",
         )
     ]  # fmt: skip
+
+
+def freshness(source: str, closed: date, newest: date, upstream: str | None) -> Finding:
+    """A source that closes its days later than the others, and so holds the analysis back."""
+    behind = (newest - closed).days
+    made_by = f" (made by {upstream})" if upstream else ""
+    return Finding(
+        "freshness", source, "warned" if behind > FRESH_DAYS else "passed",
+        f"{source}{made_by} is closed through {closed}, "
+        + (f"{behind} days behind the freshest source." if behind else "no other source is fresher."),
+        statistic=behind, threshold=FRESH_DAYS,
+        hint="The analysis waits for its slowest source: look at what loads it." if behind > FRESH_DAYS else "",
+    )  # fmt: skip
+
+
+def late(source: str, *, before: int, now: int, day: str) -> Finding:
+    """Rows of days that had been analysed already, and that came, or left, since."""
+    moved = abs(now - before)
+    share = moved / now if now else float(bool(moved))
+    verdict = "warned" if share > LATE_SHARE else "passed"
+    what = "came" if now >= before else "were taken away"
+    return Finding(
+        "late", source, verdict,
+        f"{moved:,} of {now:,} rows of {source} up to {day} {what} after that day was analysed ({share:.2%})."
+        if moved else f"No row of {source} up to {day} came after that day was analysed.",
+        statistic=share, threshold=LATE_SHARE,
+        hint="Declare a longer lag, so that a day counts as closed only when its rows are in." if moved else "",
+    )  # fmt: skip
 
 
 def balance(name: str, arm: str, difference: float, p_value: float) -> Finding:

@@ -49,10 +49,11 @@ class MetricColumns:
 
 @dataclass(frozen=True)
 class Horizon:
-    """The moments that bound every window: first that no longer counts, by as-of and by plan."""
+    """The moments that bound every window: first that no longer counts, by as-of and by plan; and the zone of days."""
 
     until: datetime | None
     end: datetime | None
+    zone: str = "UTC"
 
     @property
     def cut(self) -> datetime | None:
@@ -141,7 +142,7 @@ class Plan:
                 name=source.name,
                 relation=relation(self._workspace, source.name),
                 unit=unit_of(source),
-                time=time_of(source) if clocked else None,
+                time=time_of(source, self._horizon.zone) if clocked else None,
                 grouped=source.kind in CLOCKED,
                 where=f"NOT ({dropped})" if dropped else "TRUE",
             )

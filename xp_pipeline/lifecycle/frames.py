@@ -28,9 +28,14 @@ def unit_of(source: Source) -> str:
     return "_row" if source.unit == ROW_UNIT else identifier(source.unit)
 
 
-def time_of(source: Source) -> str:
-    """The rows' time (UTC), or a typed null."""
-    return f"CAST({identifier(source.timestamp)} AS TIMESTAMP)" if source.timestamp else "CAST(NULL AS TIMESTAMP)"
+def time_of(source: Source, zone: str) -> str:
+    """The rows' time (UTC), or a typed null; a date is the midnight that begins it in its zone, else the project's."""
+    if not source.timestamp:
+        return "CAST(NULL AS TIMESTAMP)"
+    time = f"CAST({identifier(source.timestamp)} AS TIMESTAMP)"
+    if source.columns[source.timestamp].type != "date":
+        return time
+    return f"timezone('UTC', timezone({literal(source.timezone or zone)}, {time}))"
 
 
 def moment(at: datetime) -> str:

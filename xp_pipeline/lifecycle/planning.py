@@ -170,7 +170,7 @@ def history(workspace: Workspace, promise: Sealed, metric: Metric) -> Moments | 
         return None
     length = metric.window.delay + (metric.window.length or timedelta(0))
     population = _history_units(workspace, source.name, start - LONGEST_HISTORY, start - length)
-    with measured(population, Plan(workspace, [metric], Horizon(start, start))) as measurement:
+    with measured(population, Plan(workspace, [metric], Horizon(start, start, promise.bound.timezone))) as measurement:
         readings = [r for r in measurement.readings() if r.variant == decisive_variant(metric)]
     cells = readings[0].cells
     return next(iter(cells.values()), None)
@@ -178,7 +178,7 @@ def history(workspace: Workspace, promise: Sealed, metric: Metric) -> Moments | 
 
 def _history_units(workspace: Workspace, name: str, since: datetime, until: datetime) -> str:
     source = workspace.folder.sources[name]
-    time = time_of(source)
+    time = time_of(source, workspace.folder.project.timezone)
     return (
         f"(SELECT unit, unit AS event_unit, 'history' AS arm, t0 AS exposed_at, t0, "
         f"{storage_bucket_sql('unit')} AS bucket "

@@ -22,6 +22,7 @@ class Standing:
         units: Units analysed.
         health: passed, warned, failed, or empty.
         verdicts: Arm to verdict.
+        tags: As the file has them.
         note: What waits for a person, such as a deviation.
     """
 
@@ -31,6 +32,7 @@ class Standing:
     units: int | None
     health: str
     verdicts: dict[str, str]
+    tags: tuple[str, ...]
     note: str
 
 
@@ -44,7 +46,8 @@ def _standing(workspace: Workspace, name: str) -> Standing:
     state = workspace.ledger.state(name)
     rows = read(workspace.folder.lake, "experiments", name).to_dicts()
     row = rows[-1] if rows else None
-    draft = name in workspace.folder.experiments and workspace.folder.experiments[name].draft
+    written = workspace.folder.experiments.get(name)
+    draft = written is not None and written.draft
     return Standing(
         experiment=name,
         state=state.name if state else "draft" if draft else "unregistered",
@@ -52,6 +55,7 @@ def _standing(workspace: Workspace, name: str) -> Standing:
         units=row["units"] if row else None,
         health=row["health"] if row else "",
         verdicts=json.loads(row["verdicts"]) if row else {},
+        tags=written.tags if written else (),
         note=_note(workspace, name),
     )
 

@@ -101,6 +101,7 @@ def _experiment_row(workspace: Workspace, promise: Sealed, units: int, health: s
         "title": experiment.title,
         "hypothesis": experiment.hypothesis,
         "owner": experiment.owner,
+        "tags": ",".join(experiment.tags),
         "state": state.name if state else "",
         "start": bound.start.isoformat() if bound.start else "",
         "end": bound.end.isoformat() if bound.end else "",

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from xp_pipeline.engine.duckdb import connect
 from xp_pipeline.engine.predicates import literal
 from xp_pipeline.engine.queries import render
 from xp_pipeline.errors import BlockedError, SRMError
 from xp_pipeline.lifecycle import checks
+from xp_pipeline.lifecycle.arrivals import arrivals, rows_until, utc
 from xp_pipeline.lifecycle.asof import midnight_after
+from xp_pipeline.lifecycle.balance import balance, moments_of
 from xp_pipeline.lifecycle.checks import Finding
 from xp_pipeline.lifecycle.frames import moment, parquet
 from xp_pipeline.lifecycle.sealed import Sealed
@@ -25,10 +26,6 @@ from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
 from xp_pipeline.spec.ledger import EntryKind
 from xp_pipeline.spec.phases import Phase
-from xp_pipeline.stats.balance import standardized_difference
-from xp_pipeline.stats.estimates import Status
-from xp_pipeline.stats.means import welch
-from xp_pipeline.stats.moments import Moments
 
 
 def validate(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) -> Manifest:
@@ -108,6 +105,7 @@ def _seal(
             "units": counts[0],
             "final": assigned.manifest.summary["final"],
             "until": assigned.manifest.summary["until"],
+            "rows": rows_until(workspace, promise, con, utc(assigned.manifest.summary["until"])),
             "retrospective": assigned.manifest.summary["retrospective"],
             "blocked_populations": [f.scope for f in findings if f.check == "srm" and f.verdict == "failed"],
             **({"blocked_by": blocking[0].check, "reason": blocking[0].message} if blocking else {}),
@@ -169,7 +167,7 @@ class _Checking:
         for name in self.promise.bound.source_names:
             version = self.workspace.version(name)
             found += checks.quarantine(name, version.rejected, version.rows_read)
-        return found
+        return [*found, *arrivals(self.workspace, self.promise, self.con, self.assigned.manifest.as_of)]
 
     def _query(self, by: Sequence[str], where: str, relation: str = "units") -> list[Any]:
         return self.con.execute(render("unit_counts", by=by, where=where, relation=relation)).fetchall()
@@ -223,28 +221,14 @@ class _Checking:
 
     def _balance(self) -> list[Finding]:
         """Declared pre-period columns of every treatment against control."""
-        assignment = self.experiment.assignment
         found = []
         for i, name in enumerate(self.experiment.balance):
             arms = {
-                arm: _moments(n, mean, variance)
+                arm: moments_of(n, mean, variance)
                 for arm, n, mean, variance in self.con.execute(
                     f"SELECT arm, count(bal_{i}), avg(bal_{i}), var_samp(bal_{i}) FROM units "
                     "WHERE status = 'ok' GROUP BY arm ORDER BY arm"
                 ).fetchall()
             }
-            control = arms.get(assignment.control)
-            for arm in assignment.treatments:
-                if control and arm in arms:
-                    test = welch(control, arms[arm])
-                    if test.status == Status.OK:
-                        difference = standardized_difference(control, arms[arm])
-                        found.append(checks.balance(name, arm, difference, test.p_value))
+            found += balance(name, arms, self.experiment.assignment)
         return found
-
-
-def _moments(n: int, mean: float | None, variance: float | None) -> Moments:
-    """Moments of one column from its usual statistics."""
-    if not n or mean is None:
-        return Moments.empty(1)
-    return Moments(n, np.array([mean]), np.array([[(variance or 0.0) * (n - 1)]]), float("nan"))

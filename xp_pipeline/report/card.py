@@ -1,7 +1,7 @@
 """The experiment card: the whole report as one JSON-able dict, numbers unrounded.
 
     card_version  version of this layout
-    identity      id, title, hypothesis, owner, arms (name, control, share)
+    identity      id, title, hypothesis, owner, tags, arms (name, control, share)
     state         lifecycle state, start, end, as_of, look, final, interim, labels, units, withheld
     hashes        run_id, spec_hash, promised_hash, ledger_head, git_commit, code_version: those that are known
     plan          days, assumptions, metrics (metric, arm, n, ...), or null without a plan
@@ -67,6 +67,7 @@ def _identity(document: ReportDocument) -> dict[str, Any]:
         "title": title.title,
         "hypothesis": title.hypothesis,
         "owner": title.owner,
+        "tags": list(title.tags),
         "arms": [{"name": arm.name, "control": arm.is_control, "share": arm.share.value} for arm in title.arms],
     }
 

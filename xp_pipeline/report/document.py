@@ -56,7 +56,7 @@ class Title:
     Attributes:
         experiment: Experiment id.
         title: Its title; the id where it has none.
-        hypothesis, owner, state: As registered, and where it stands.
+        hypothesis, owner, tags, state: As registered, and where it stands.
         start, end: Planned start and end, as text.
         as_of: Last day that counts; empty when the data has no time.
         look: Number of the look in the ledger; 0 for a reading that spends nothing.
@@ -72,6 +72,7 @@ class Title:
     title: str
     hypothesis: str
     owner: str
+    tags: tuple[str, ...]
     state: str
     start: str
     end: str
@@ -203,6 +204,7 @@ def _title(bound: Bound, card: Row, rows: Sequence[Row], override: Sequence[Labe
         title=experiment.title or bound.id,
         hypothesis=experiment.hypothesis,
         owner=experiment.owner,
+        tags=experiment.tags,
         state=text_of(card["state"]),
         start=moment(text_of(card["start"])),
         end=moment(text_of(card["end"])),

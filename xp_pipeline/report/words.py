@@ -70,6 +70,8 @@ CHECKS = {
     "empty_arm": "Empty arms",
     "mismatch": "Arm and shown column disagree",
     "quarantine": "Rows that broke the contract",
+    "freshness": "Freshness of sources",
+    "late": "Rows that came late",
     "balance": "Balance before exposure",
 }
 

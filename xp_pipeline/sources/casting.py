@@ -21,10 +21,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from zoneinfo import available_timezones
 
 from xp_pipeline.engine.predicates import identifier, literal
-from xp_pipeline.errors import ContractError, SpecError, nearest
+from xp_pipeline.errors import ContractError, nearest
 from xp_pipeline.sources.rules import Rule
 from xp_pipeline.spec.source import Source
 
@@ -99,9 +98,7 @@ def typed(source: Source, kinds: Mapping[str, str]) -> list[Typed]:
 
     Raises:
         ContractError: a declared column is missing, or of a type that cannot become the declared one.
-        SpecError: the source's time zone is unknown.
     """
-    _known_zone(source)
     families = [_family(source, name, kinds) for name in source.columns]
     return [_typed(source, name, i, families[i]) for i, name in enumerate(source.columns)]
 
@@ -113,16 +110,6 @@ def raw_value(source: Source, sql: str, kind: str) -> str:
     value = f"CAST({sql} AS VARCHAR)" if kind != "VARCHAR" else sql
     nulls = ", ".join(literal(text) for text in source.null_values)
     return f"CASE WHEN {value} NOT IN ({nulls}) THEN {value} END" if nulls else value
-
-
-def _known_zone(source: Source) -> None:
-    if source.timezone and source.timezone not in available_timezones():
-        raise SpecError(
-            "unknown time zone",
-            where=f"source {source.name}, timezone",
-            found=source.timezone,
-            allowed=nearest(source.timezone, available_timezones()),
-        )
 
 
 def _family(source: Source, name: str, kinds: Mapping[str, str]) -> str:

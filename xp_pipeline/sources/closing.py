@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from xp_pipeline.errors import SpecError
 from xp_pipeline.sources.ingest import SourceVersion
 from xp_pipeline.sources.paths import exists, resolved
 from xp_pipeline.spec.source import Source
@@ -25,32 +24,30 @@ def closed_through(source: Source, version: SourceVersion, *, zone: ZoneInfo, ro
         root: The project folder, which marker paths are relative to; the current folder by default.
 
     Raises:
-        SpecError: ``closed`` does not say where the day goes.
         SourceError: a marker's path has a variable that is not set, or cannot be reached.
     """
     if source.complete or source.timestamp is None:
         return date.max
     if version.first is None or version.last is None:
         return None
-    first = _instant(source, version.first, zone).astimezone(zone).date()
+    first = instant(source, version.first, zone).astimezone(zone).date()
     if source.closed:
         return _marked(source, first, root or Path())
-    settled = _instant(source, version.last, zone) - source.lag
+    settled = instant(source, version.last, zone) - source.lag
     day = settled.astimezone(zone).date() - DAY
     return day if day >= first else None
 
 
-def _instant(source: Source, stored: datetime, zone: ZoneInfo) -> datetime:
-    """A stored time in UTC; a stored date is the midnight that begins it in the project's zone."""
+def instant(source: Source, stored: datetime, zone: ZoneInfo) -> datetime:
+    """A stored time in UTC; a stored date is the midnight that begins it in its source's zone, else the project's."""
     if source.timestamp and source.columns[source.timestamp].type == "date":
-        return datetime.combine(stored.date(), time(), zone).astimezone(UTC)
+        own = ZoneInfo(source.timezone) if source.timezone else zone
+        return datetime.combine(stored.date(), time(), own).astimezone(UTC)
     return stored.replace(tzinfo=UTC)
 
 
 def _marked(source: Source, first: date, root: Path) -> date | None:
     pattern, where = str(source.closed), f"source {source.name}, closed"
-    if "{day}" not in pattern:
-        raise SpecError("the marker of a closed day needs {day} in its path", where=where, found=pattern)
     day = first
     while exists(resolved(pattern.replace("{day}", day.isoformat()), root=root, where=where)):
         day += DAY

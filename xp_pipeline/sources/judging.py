@@ -22,6 +22,12 @@ from xp_pipeline.spec.source import ROW_UNIT, Source
 SAMPLE = 5
 """Rejected rows that a version shows without its quarantine being opened."""
 
+_LOOSER = {
+    "unit_table": "unit_periods or event_log",
+    "dimension": "unit_periods",
+    "unit_periods": "event_log",
+}
+
 _OWN = ("_row", "_rule", "_filter")
 
 
@@ -189,24 +195,35 @@ class Judging:
         return f"read_parquet({listed([str(self.folder / name)])}, hive_partitioning = FALSE)"
 
     def _refuse_repeated_units(self) -> None:
-        """A unit table, or a dimension, promises one row a unit."""
-        if self.source.kind not in ("unit_table", "dimension") or self.source.unit == ROW_UNIT:
+        """A unit table, or a dimension, promises one row a unit; a table of periods one a unit and period."""
+        keys = self._promised_keys()
+        if not keys:
             return
-        unit = identifier(self.source.unit)
+        names = ", ".join(identifier(name) for name in keys)
         self.con.execute(
-            f"CREATE TEMP TABLE repeated AS SELECT {unit} AS unit, count(DISTINCT {{{self._fields()}}}) = 1 AS same "
-            f"FROM {self._read('data.parquet')} SEMI JOIN (SELECT {unit} FROM {self._read('data.parquet')} "
-            f"GROUP BY 1 HAVING count(*) > 1) USING ({unit}) GROUP BY 1 ORDER BY 1"
+            f"CREATE TEMP TABLE repeated AS SELECT {identifier(keys[0])} AS unit, "
+            f"count(DISTINCT {{{self._fields()}}}) = 1 AS same "
+            f"FROM {self._read('data.parquet')} SEMI JOIN (SELECT {names} FROM {self._read('data.parquet')} "
+            f"GROUP BY ALL HAVING count(*) > 1) USING ({names}) GROUP BY {names} ORDER BY {names}"
         )
         ids, same = _one(self.con.execute("SELECT count(*), count(*) FILTER (same) FROM repeated"))
         if ids:
             raise ContractError(
-                f"a {self.source.kind} has one row a unit",
+                f"a {self.source.kind} has one row a unit{' and period' if len(keys) > 1 else ''}",
                 where=f"{self.where}, column {self.source.unit!r}",
                 found=f"{ids:,} ids in several rows ({same:,} repeated word for word, {ids - same:,} with other "
                 f"values), such as {' and '.join(self._examples())}",
-                next_step="declare kind: unit_periods or event_log, or leave one row a unit",
+                next_step=f"declare kind: {_LOOSER[self.source.kind]}, or leave one row of each",
             )
+
+    def _promised_keys(self) -> list[str]:
+        """The columns that no two rows share, none where rows may repeat."""
+        if self.source.unit == ROW_UNIT:
+            return []
+        if self.source.kind in ("unit_table", "dimension"):
+            return [self.source.unit]
+        periods = self.source.kind == "unit_periods" and self.source.timestamp
+        return [self.source.unit, self.source.timestamp] if periods and self.source.timestamp else []
 
     def _fields(self) -> str:
         return ", ".join(f"{literal(name)}: {identifier(name)}" for name in self.source.columns)

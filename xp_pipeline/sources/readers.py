@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import duckdb
 
 from xp_pipeline.engine.predicates import identifier, literal
-from xp_pipeline.errors import ContractError, SourceError, SpecError
+from xp_pipeline.errors import ContractError, SourceError
 from xp_pipeline.sources.paths import ENDINGS, files, is_remote, open_filesystem
 from xp_pipeline.spec.source import Source
 
@@ -138,8 +138,6 @@ def _header(source: Source, path: str) -> tuple[str, ...]:
         ContractError: a declared column stands in it twice.
     """
     where = f"source {source.name}"
-    if len(source.location.delimiter) != 1:
-        raise SpecError("a delimiter is one character", where=where, found=repr(source.location.delimiter))
     with _readable(path, where), _opened(path, where) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         header = tuple(next(csv.reader(text, delimiter=source.location.delimiter), ()))

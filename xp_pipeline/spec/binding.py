@@ -14,7 +14,7 @@ from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.metric import Metric
-from xp_pipeline.spec.values import Model
+from xp_pipeline.spec.values import Model, zoned
 
 FORMAT = 1
 
@@ -39,11 +39,11 @@ class Bound(Model):
 
     @property
     def start(self) -> datetime | None:
-        return _zoned(self.experiment.start, self.zone)
+        return zoned(self.experiment.start, self.zone)
 
     @property
     def end(self) -> datetime | None:
-        return _zoned(self.experiment.end, self.zone)
+        return zoned(self.experiment.end, self.zone)
 
     @property
     def follow_up(self) -> timedelta:
@@ -70,10 +70,6 @@ class Bound(Model):
     @property
     def digest(self) -> str:
         return digest(self.document())
-
-
-def _zoned(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
-    return moment.replace(tzinfo=zone) if moment and moment.tzinfo is None else moment
 
 
 def bind(folder: Folder, experiment_id: str) -> Bound:

@@ -242,8 +242,6 @@ class Experiment(Model):
 
     @model_validator(mode="after")
     def _coherent(self) -> Experiment:
-        if self.start and self.end and self.end <= self.start:
-            raise ValueError(f"the end {self.end} is not after the start {self.start}")
         for contrast in self.contrasts:
             for arm in (*contrast.arms, *contrast.against):
                 if arm not in self.assignment.arms:

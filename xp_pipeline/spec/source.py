@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from xp_pipeline.errors import nearest
 from xp_pipeline.spec.values import ColumnType, Duration, Model, Or, Where
 
 ROW_UNIT = "@row"
@@ -63,6 +65,14 @@ class Location(Model):
     asset: str | None = None
 
 
+def _known_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        allowed = nearest(name, available_timezones())
+        raise ValueError(f"unknown time zone; found {name}; allowed: {allowed}") from None
+
+
 class Source(Model):
     """A table of the project.
 
@@ -103,6 +113,12 @@ class Source(Model):
             raise ValueError("a source has exactly one of path, sql or database")
         if self.kind in ("event_log", "exposure_log") and not self.timestamp:
             raise ValueError(f"an {self.kind} needs a timestamp column")
+        if self.timezone:
+            _known_zone(self.timezone)
+        if self.closed and "{day}" not in self.closed:
+            raise ValueError(f"the marker of a closed day needs {{day}} in its path; found {self.closed}")
+        if len(where.delimiter) != 1:
+            raise ValueError(f"a delimiter is one character; found {where.delimiter!r}")
         for role, column in (("unit", self.unit), ("timestamp", self.timestamp)):
             if column and column != ROW_UNIT and column not in self.columns:
                 raise ValueError(f"the {role} column {column!r} is not among the declared columns")

@@ -117,6 +117,7 @@ EXPERIMENTS: Mapping[str, Field] = {
     "title": Field("text", "Title."),
     "hypothesis": Field("text", "Hypothesis."),
     "owner": Field("text", "Owner."),
+    "tags": Field("text", "Tags, comma-separated."),
     "state": Field("text", "Lifecycle state: CREATED … REPORTED."),
     "start": Field("text", "Planned start."),
     "end": Field("text", "Planned end (first moment not analysed)."),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema
@@ -62,6 +63,11 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     Field(json_schema_extra={"type": "string", "examples": ["7d", "36h"], "format": "duration"}),
 ]
+
+
+def zoned(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
+    """A moment as written, in the zone given where it names none."""
+    return moment.replace(tzinfo=zone) if moment and moment.tzinfo is None else moment
 
 
 class Amount(Model):

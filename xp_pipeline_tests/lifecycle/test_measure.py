@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from xp_pipeline.lifecycle import evidence
 from xp_pipeline.lifecycle.measure import Cell
 from xp_pipeline.lifecycle.run import run
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.phases import Phase
+from xp_pipeline.stats.moments import Moments
 from xp_pipeline_tests.projects import csv_text
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
@@ -62,6 +64,13 @@ def _world(seed: int) -> tuple[list[Unit], list[Event]]:
     return units, events
 
 
+def _reached(unit: Unit, events: list[Event], until: datetime) -> datetime | None:
+    """First purchase at or after exposure, within the experiment: the entry point of the triggered."""
+    end = min(until, START + DAYS * D)
+    times = [e["ts"] for e in events if e["user"] == unit["user"] and e["event"] == "buy"]
+    return min((ts for ts in times if unit["t0"] <= ts < end), default=None)
+
+
 def _project(root: Path, units: list[Unit], events: list[Event], zone: str) -> Path:
     for folder in ("sources", "metrics", "experiments"):
         (root / folder).mkdir()
@@ -96,7 +105,11 @@ def _project(root: Path, units: list[Unit], events: list[Event], zone: str) -> P
         "start": START.isoformat(),
         "end": (START + DAYS * D).isoformat(),
         "assignment": {"control": "control", "weights": {"control": 0.5, "treatment": 0.5}},
-        "population": {"source": "exposures", "arm": "arm"},
+        "population": {
+            "source": "exposures",
+            "arm": "arm",
+            "trigger": {"source": "events", "where": {"event": "buy"}},
+        },
         "metrics": {"primary": ["open"], "exploratory": [m["name"] for m in METRICS[1:]]},
     }
     (root / "experiments" / "trial.yaml").write_text(yaml.safe_dump(experiment))
@@ -128,7 +141,7 @@ def _values(name: str, unit: Unit, events: list[Event], until: datetime) -> tupl
         "delayed": lambda: (total(rows(t0 + 36 * H, end)),),
         "first_two_days": lambda: (total(rows(t0, min(t0 + 2 * D, until))),),
         "last_days": lambda: (float(len(rows(max(t0, end - 3 * D), end))),),
-        "before": lambda: (total(rows(t0, end)), total(rows(t0 - 2 * D, t0))),
+        "before": lambda: (total(rows(t0, end)), total(rows(unit["exposed"] - 2 * D, unit["exposed"]))),
     }[name]()
 
 
@@ -147,16 +160,23 @@ def test_the_pass_agrees_with_plain_python(tmp_path: Path, seed: int, zone: str,
     artifact = workspace.read("trial", Phase.ADJUSTED_METRICS, spec_hash=promise.spec_hash)
     assigned = workspace.read("trial", Phase.ASSIGNMENTS, spec_hash=promise.spec_hash)
     until = datetime.fromisoformat(assigned.manifest.summary["until"])
-    exposed = [u for u in units if u["t0"] < min(until, START + DAYS * D)]
-    readings = {r.metric: r for r in evidence.read(artifact.path("moments.parquet"))["enrolled"]}
-    for metric in METRICS:
-        for arm in ("control", "treatment"):
-            found = [_values(metric["name"], u, events, until) for u in exposed if u["arm"] == arm]
-            table = np.array([v for v in found if v is not None])
-            moments = readings[metric["name"]].cells[Cell(arm)]
-            assert moments.n == len(table), metric
-            np.testing.assert_allclose(moments.mean, table.mean(axis=0), rtol=1e-12, err_msg=metric["name"])
-            expected = np.cov(table.T, ddof=0) * len(table)
-            np.testing.assert_allclose(moments.comoment, np.atleast_2d(expected), rtol=1e-9, atol=1e-9)
-            centred = table[:, 0] - table[:, 0].mean()
-            assert moments.third == pytest.approx(float(np.sum(centred**3)), rel=1e-8, abs=1e-6)
+    exposed = [{**u, "exposed": u["t0"]} for u in units if u["t0"] < min(until, START + DAYS * D)]
+    reached = [(u, _reached(u, events, until)) for u in exposed]
+    triggered = [{**u, "t0": moment} for u, moment in reached if moment]
+    readings = evidence.read(artifact.path("moments.parquet"))
+    for population, members in (("enrolled", exposed), ("triggered", triggered)):
+        assert members
+        found = {r.metric: r.cells for r in readings[population]}
+        for metric in METRICS:
+            for arm in ("control", "treatment"):
+                values = [_values(metric["name"], u, events, until) for u in members if u["arm"] == arm]
+                _agree(found[metric["name"]][Cell(arm)], np.array([v for v in values if v is not None]))
+
+
+def _agree(moments: Moments, table: NDArray[np.float64]) -> None:
+    assert moments.n == len(table)
+    np.testing.assert_allclose(moments.mean, table.mean(axis=0), rtol=1e-12)
+    expected = np.cov(table.T, ddof=0) * len(table)
+    np.testing.assert_allclose(moments.comoment, np.atleast_2d(expected), rtol=1e-9, atol=1e-9)
+    centred = table[:, 0] - table[:, 0].mean()
+    assert moments.third == pytest.approx(float(np.sum(centred**3)), rel=1e-8, abs=1e-6)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xp_pipeline.errors import ContractError, SpecError
+from xp_pipeline.errors import ContractError
 from xp_pipeline_tests.sources.tables import cells, declared, from_csv, from_frame, kept, quarantined, taken
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -152,11 +152,6 @@ def test_naive_timestamps_of_parquet_need_a_zone_too(tmp_path: Path) -> None:
     ]
     aware = frame.with_columns(pl.col("x").dt.replace_time_zone("Asia/Kolkata"))
     assert kept(from_frame(tmp_path, aware, columns=columns), "x") == [datetime(2024, 7, 1, 6, 30)]
-
-
-def test_an_unknown_zone_is_a_fault_of_the_declaration(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="did you mean 'Europe/Berlin'"):
-        cells(tmp_path, "timestamp", ["2024-01-01"], timezone="Europe/Berln")
 
 
 PARQUET: list[tuple[str, list[Any], Any, list[Any]]] = [

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from xp_pipeline.errors import SourceError, SpecError
+from xp_pipeline.errors import SourceError
 from xp_pipeline.sources.closing import closed_through
 from xp_pipeline.sources.ingest import SourceVersion
 from xp_pipeline_tests.sources.tables import declared
@@ -92,8 +92,3 @@ def test_markers_count_from_the_first_day_without_a_gap(tmp_path: Path, monkeypa
     monkeypatch.delenv("XP_TEST_DONE")
     with pytest.raises(SourceError, match=r"source t, closed: .*XP_TEST_DONE"):
         _closed(last, **marked)
-
-
-def test_a_marker_without_a_place_for_the_day_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"needs \{day\}"):
-        _closed("2024-03-01 00:00", closed="done", root=tmp_path)

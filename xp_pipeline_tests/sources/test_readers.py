@@ -48,11 +48,6 @@ def test_the_delimiter_is_declared(tmp_path: Path, delimiter: str) -> None:
     assert kept(version, "id") == ["a,b"]
 
 
-def test_a_delimiter_of_two_characters_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="one character"):
-        from_csv(tmp_path, "id,x\n", delimiter="||")
-
-
 def test_gzipped_csv_is_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"id,x\na,1\nb,2\n"))
     assert kept(taken(tmp_path, declared(path="t.csv.gz", columns=COLUMNS)), "x") == [1, 2]

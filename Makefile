@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,demo,openfeature,postgres,report,ui,warehouse]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,demo,openfeature,postgres,report,s3,ui,warehouse]'
 	touch $(READY)
 
 demo: $(READY)  ## two published trials and a shop with planted faults, from files to reports

@@ -47,8 +47,10 @@ def show_results(rows: pl.DataFrame, *, every: bool = False) -> None:
     """The scorecard by role: decisive rows, or every row; what there is to say of a row stands under it."""
     shown = [r for r in rows.to_dicts() if every or r["decisive"] or r["status"] != "ok"]
     console = Console(highlight=False)
-    for role in dict.fromkeys(row["role"] for row in shown):
-        console.print(_scorecard([row for row in shown if row["role"] == role], role))
+    for role in ("primary", "secondary", "guardrail", "exploratory"):
+        of_role = [row for row in shown if row["role"] == role]
+        if of_role:
+            console.print(_scorecard(of_role, role))
 
 
 def _scorecard(rows: Sequence[dict[str, Any]], role: str) -> Table:

@@ -95,6 +95,7 @@ def exists(path: str) -> bool:
     if not is_remote(path):
         return os.path.exists(path)
     filesystem, name = open_filesystem(path, where=path)
+    filesystem.invalidate_cache()
     return bool(filesystem.exists(name))
 
 
@@ -138,6 +139,8 @@ def _below(folder: str) -> list[str]:
 
 def _remote_files(pattern: str, where: str) -> list[str]:
     filesystem, path = open_filesystem(pattern, where=where)
+    # Drivers remember listings for the life of the process; a sensor would never see a new file.
+    filesystem.invalidate_cache()
     try:
         matched = filesystem.glob(path) if glob.has_magic(path) else [path] * filesystem.exists(path)
         names = [

@@ -94,6 +94,7 @@ def described(
         "lift_low": lift.low if relative_ok else NAN,
         "lift_high": lift.high if relative_ok else NAN,
         "lift_status": str(lift.status) if relative_ok else str(Status.UNDEFINED_RELATIVE),
+        "lift_reason": lift.reason if relative_ok else "",
         "cuped_applied": bool(estimate.theta),
         "variance_reduction": estimate.variance_reduction if ok else NAN,
         "theta": json.dumps(dict(zip(reading.covariates, estimate.theta, strict=False))) if estimate.theta else "",

@@ -193,7 +193,7 @@ def _notes(row: Row) -> tuple[str, ...]:
         reason = words.named(words.STATUSES, row["status"])
     lift = ""
     if row["status"] in ("ok", "not_due") and row["lift_status"] != "ok" and not on_log_scale(row):
-        lift = words.STATUSES.get(text_of(row["lift_status"]), "")
+        lift = text_of(row["lift_reason"]) or words.STATUSES.get(text_of(row["lift_status"]), "")
     return tuple(sentence(note) for note in (reason, lift) if note)
 
 

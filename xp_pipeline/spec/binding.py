@@ -13,6 +13,7 @@ from xp_pipeline.errors import SpecError
 from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
 from xp_pipeline.spec.folder import Folder
+from xp_pipeline.spec.looks import FIXED, GROUP_SEQUENTIAL, Looks
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.spec.values import Model, zoned
 
@@ -58,6 +59,12 @@ class Bound(Model):
             ("exploratory" if use.metric in self.added else role, use, self.metrics[use.metric])
             for role, use in self.experiment.metrics.items()
         ]
+
+    @property
+    def looks(self) -> Looks:
+        """The look schedule: declared, or by default sequential where there is a planned end to spend alpha until."""
+        planned = self.start and self.end and self.sources[self.experiment.population.source].get("timestamp")
+        return self.experiment.analysis.looks or (GROUP_SEQUENTIAL if planned else FIXED)
 
     @property
     def source_names(self) -> tuple[str, ...]:

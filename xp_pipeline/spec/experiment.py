@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from xp_pipeline.spec.looks import SomeLooks
 from xp_pipeline.spec.values import TEXT, Model, Scalar, SomeAmount, Weight, Where
 
 RoleName = Literal["primary", "secondary", "guardrail", "exploratory"]
@@ -208,7 +209,11 @@ class Analysis(Model):
     guardrail_alpha: float = Field(0.05, gt=0, lt=0.5, description="One-sided, each guardrail.")
     secondary_correction: Literal["fdr_bh", "holm", "fdr_by", "none"] = "fdr_bh"
     primary_correction: Literal["holm", "bonferroni", "none"] = "holm"
-    looks: Literal["fixed"] = "fixed"
+    looks: SomeLooks | None = Field(
+        None,
+        description="fixed, group_sequential or always_valid, or a mapping with more settings. Left out: "
+        "group_sequential where start and end are planned and exposures have a time, else fixed.",
+    )
     minimum_days: int = Field(0, ge=0, description="No recommendation before this many days.")
     cluster: str | None = Field(None, description="Column of clusters for a second, clustered reading.")
 

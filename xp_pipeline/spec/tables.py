@@ -71,6 +71,7 @@ RESULTS: Mapping[str, Field] = {
     "lift_low": Field("number", "Lower end of Fieller's interval of the lift."),
     "lift_high": Field("number", "Upper end of Fieller's interval of the lift."),
     "lift_status": Field("text", "ok, unbounded or undefined_relative."),
+    "lift_reason": Field("text", "Why the lift has no bounded interval, and what the set of lifts leaves out."),
     "cuped_applied": Field("boolean", "Whether covariates adjusted the estimate."),
     "variance_reduction": Field("number", "Share of variance removed by covariates."),
     "theta": Field("text", "Covariate slopes as JSON: name to number."),

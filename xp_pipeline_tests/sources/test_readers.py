@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import fsspec
 import polars as pl
 import pytest
+from fsspec.registry import _registry
 
 from xp_pipeline.errors import ContractError, SourceError, SpecError
 from xp_pipeline_tests.sources.tables import declared, from_csv, kept, taken
@@ -180,7 +182,9 @@ def test_nothing_remote(tmp_path: Path, memory: Any) -> None:
 
 @pytest.mark.parametrize(("url", "extra"), [("s3://bucket/x.parquet", "s3"), ("gs://bucket/x.parquet", "gcs")])
 def test_a_missing_driver_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, extra: str) -> None:
-    monkeypatch.setitem(__import__("sys").modules, {"s3": "s3fs", "gcs": "gcsfs"}[extra], None)
+    monkeypatch.setitem(sys.modules, {"s3": "s3fs", "gcs": "gcsfs"}[extra], None)
+    for protocol in ("s3", "gs"):
+        monkeypatch.delitem(_registry, protocol, raising=False)
     with pytest.raises(SourceError, match=rf"no driver for .*pip install 'fsspec\[{extra}\]'"):
         taken(tmp_path, declared(path=url))
 

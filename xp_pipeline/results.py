@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, cast
 
-MetricType = Literal["mean", "proportion", "ratio", "revenue", "count", "retention"]
+MetricType = Literal["mean", "proportion", "ratio", "revenue", "count", "retention", "quantile"]
 """The kinds of metric that a spec can declare."""
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from xp_pipeline.engine.queries import render
-from xp_pipeline.lifecycle import evidence
+from xp_pipeline.lifecycle import evidence, orders
 from xp_pipeline.lifecycle.arms import dropped_rows
 from xp_pipeline.lifecycle.columns import Column, Horizon, MetricColumns, Plan
 from xp_pipeline.lifecycle.frames import parquet
-from xp_pipeline.lifecycle.measure import Measurement, Reading, measured
+from xp_pipeline.lifecycle.measure import Cell, Measurement, Reading, measured
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
@@ -54,6 +55,9 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
     def write(path: Path) -> None:
         evidence.write(path, readings)
 
+    def write_orders(path: Path) -> None:
+        orders.write(path, readings)
+
     return workspace.seal(
         promise.id,
         Phase.ADJUSTED_METRICS,
@@ -61,7 +65,11 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
         spec_hash=promise.spec_hash,
         verdict="passed",
         inputs=inputs,
-        files={"moments.parquet": write, "clusters.json": serialize_to_json(clusters).encode()},
+        files={
+            "moments.parquet": write,
+            "orders.parquet": write_orders,
+            "clusters.json": serialize_to_json(clusters).encode(),
+        },
         summary={
             key: validated.manifest.summary[key]
             for key in ("units", "final", "until", "rows", "retrospective", "blocked_populations")
@@ -93,9 +101,10 @@ def _measure(
             extra=["cluster"] if experiment.analysis.cluster else [],
             memory_limit=workspace.folder.project.engine.memory_limit,
         ) as measurement:
-            readings[name] = [_named(reading, promise) for reading in measurement.readings()]
+            found = orders.with_orders(measurement, measurement.readings())
+            readings[name] = [_named(reading, promise) for reading in found]
             if experiment.analysis.cluster and name == "enrolled":
-                clusters = _clusters(measurement)
+                clusters = _clusters(measurement) | orders.threshold_counts(measurement, found, promise.bound)
     return readings, clusters
 
 
@@ -107,20 +116,25 @@ def populations(promise: Sealed) -> list[str]:
 def _named(reading: Reading, promise: Sealed) -> Reading:
     """The reading with segments under their own names."""
     names = {f"seg_{i}": s.name for i, s in enumerate(promise.bound.experiment.segments)}
-    cells = {
-        type(cell)(cell.arm, names.get(cell.segment, ""), cell.level): moments
-        for cell, moments in reading.cells.items()
-    }
-    return Reading(reading.metric, reading.variant, reading.covariates, cells, reading.cap, reading.capped_share)
+
+    def own(cell: Cell) -> Cell:
+        return Cell(cell.arm, names.get(cell.segment, ""), cell.level)
+
+    return replace(
+        reading,
+        cells={own(cell): moments for cell, moments in reading.cells.items()},
+        orders={own(cell): order for cell, order in reading.orders.items()},
+    )
 
 
 def _clusters(measurement: Measurement) -> dict[str, Any]:
     """Metric to arm to cluster to [outcome, units]; units are the denominator of a ratio."""
-    sums = [column for i, m in enumerate(measurement.plan.metrics) for column in _cluster_sums(i, m)]
+    metrics = [columns for columns in measurement.plan.metrics if columns.metric.type != "quantile"]
+    sums = [column for i, m in enumerate(metrics) for column in _cluster_sums(i, m)]
     query = render("cluster_sums", cluster="cluster", sums=sums, relation="unit_values")
     totals: dict[str, dict[str, dict[str, list[float]]]] = {}
     for cluster, arm, *values in measurement.rows(query):
-        for i, columns in enumerate(measurement.plan.metrics):
+        for i, columns in enumerate(metrics):
             y, d = values[2 * i : 2 * i + 2]
             arms = totals.setdefault(columns.metric.name, {}).setdefault(arm, {})
             known = arms.get(cluster, [0.0, 0.0])
@@ -132,6 +146,11 @@ def _cluster_sums(i: int, columns: MetricColumns) -> list[Column]:
     y = columns.outcomes[0]
     size = f"sum({columns.outcomes[1]})" if len(columns.outcomes) > 1 else f"count({y})"
     return [Column(f"y_{i}", f"sum({y})"), Column(f"d_{i}", size)]
+
+
+def read_readings(artifact: SealedArtifact) -> dict[str, list[Reading]]:
+    """The sealed readings of every population."""
+    return orders.read(artifact.path("orders.parquet"), evidence.read(artifact.path("moments.parquet")))
 
 
 def read_clusters(artifact: SealedArtifact) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 from xp_pipeline.decision.verdict import Decision
-from xp_pipeline.lifecycle import checks, evidence
-from xp_pipeline.lifecycle.adjust import populations, read_clusters
+from xp_pipeline.lifecycle import checks
+from xp_pipeline.lifecycle.adjust import populations, read_clusters, read_readings
 from xp_pipeline.lifecycle.balance import covariate_balance
 from xp_pipeline.lifecycle.decide import decisions
 from xp_pipeline.lifecycle.infer import infer
@@ -78,7 +78,7 @@ def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact) ->
     validated = workspace.read(promise.id, Phase.VALIDATED_EXPOSURES, spec_hash=promise.spec_hash, as_of=day)
     health = [checks.Finding(**raw) for raw in restored(validated, "health.json")]
     setting = setting_of(workspace, promise, final=summary["final"], blocked=summary["blocked_populations"])
-    readings = evidence.read(measured.path("moments.parquet"))
+    readings = read_readings(measured)
     health += covariate_balance(promise.bound, readings["enrolled"])
     rows = infer(setting, readings, read_clusters(measured))
     read_powers(workspace, promise, rows)

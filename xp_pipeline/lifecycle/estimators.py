@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.measure import Cell, Reading
+from xp_pipeline.lifecycle.orders import pooled
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.cuped import cuped
 from xp_pipeline.stats.estimates import Estimate, Status
 from xp_pipeline.stats.means import welch
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.proportions import proportion
+from xp_pipeline.stats.quantiles import quantile
 from xp_pipeline.stats.ratios import ratio
 from xp_pipeline.stats.skew import tails_unreliable
 
@@ -22,6 +24,8 @@ def estimates(
     metric: Metric, reading: Reading, comparison: Comparison, segment: str, level: str, *, alpha: float
 ) -> list[Estimate]:
     """The raw estimate, and the adjusted one where there are covariates; decisions read the last."""
+    if metric.type == "quantile":
+        return [_quantile(metric, reading, comparison, segment, level, alpha)]
     size = len(metric.quantities) + len(reading.covariates)
     control = _pooled(reading, comparison.against, segment, level, size)
     treatment = _pooled(reading, comparison.arms, segment, level, size)
@@ -31,6 +35,13 @@ def estimates(
         found.append(cuped(control, treatment, alpha=alpha, ratio=metric.type == "ratio"))
     caution = _caution(metric, control, treatment)
     return [estimate.cautioned(caution) for estimate in found]
+
+
+def _quantile(
+    metric: Metric, reading: Reading, comparison: Comparison, segment: str, level: str, alpha: float
+) -> Estimate:
+    against, arms = (pooled(reading.orders, group, segment, level) for group in (comparison.against, comparison.arms))
+    return quantile(against, arms, p=metric.quantile or 0.5, alpha=alpha)
 
 
 def _pooled(reading: Reading, arms: Sequence[str], segment: str, level: str, size: int) -> Moments:

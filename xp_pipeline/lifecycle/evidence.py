@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,6 @@ import polars as pl
 
 from xp_pipeline.lifecycle.measure import Cell, Reading
 from xp_pipeline.stats.moments import Moments
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Sums by cluster of one metric: arm to (clusters, 2) arrays of outcome and units (or denominator)."""
-
-    metric: str
-    arms: dict[str, dict[str, tuple[float, float]]]
 
 
 def write(path: Path, readings: Mapping[str, Sequence[Reading]]) -> None:

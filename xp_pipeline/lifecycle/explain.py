@@ -54,11 +54,17 @@ def sentence(metric: Metric) -> str:
     what = _quantity(first)
     if rest:
         what = f"the ratio of {what} to {_quantity(rest[0])}, summed over units"
+    elif metric.type == "quantile":
+        what = f"the {_rank(metric.quantile or 0.5)} over units of {what}"
     elif metric.binary:
         what = f"the share of units with {what}"
     else:
         what = f"the mean per unit of {what}"
     return " ".join([f"{metric.name} is {what}, {_window(metric)}.", *_details(metric)])
+
+
+def _rank(quantile: float) -> str:
+    return "median" if quantile == 0.5 else f"{quantile * 100:g}th percentile"
 
 
 def _quantity(quantity: Quantity) -> str:
@@ -119,7 +125,7 @@ def explain_experiment(folder: Folder, name: str) -> str:
         f"Arms: {arms}{'' if shares else ' (designed shares unknown)'}, "
         f"{f'read from {arm.column}' if arm else 'computed by bucket rule v2'} in {experiment.population.source}.",
         f"Runs from {experiment.start or 'an unknown start'} to {experiment.end or 'an unknown end'}; "
-        f"fixed horizon, alpha {experiment.analysis.alpha:g}.",
+        f"alpha {experiment.analysis.alpha:g}.",
     ]
     for role, use in experiment.metrics.items():
         margin = f", margin {use.margin}" if use.margin else ""

@@ -18,6 +18,7 @@ from xp_pipeline.lifecycle.columns import Column, MetricColumns, Plan, products
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.capping import pooled_percentile
 from xp_pipeline.stats.moments import Moments
+from xp_pipeline.stats.order import OrderStatistics
 
 BUCKETS = 128
 SLICES = 2
@@ -44,6 +45,7 @@ class Reading:
         cells: Moments by cell; variables are outcome, denominator of a ratio, covariates.
         cap: The cap in force, NaN where there is none.
         capped_share: Share of counting units above it.
+        orders: Order statistics by cell, of a quantile metric only.
     """
 
     metric: str
@@ -52,6 +54,7 @@ class Reading:
     cells: Mapping[Cell, Moments]
     cap: float = float("nan")
     capped_share: float = float("nan")
+    orders: Mapping[Cell, OrderStatistics] = field(default_factory=dict)
 
 
 @dataclass

@@ -5,8 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from xp_pipeline.errors import PhaseOrderError, SpecError
-from xp_pipeline.lifecycle import evidence
-from xp_pipeline.lifecycle.adjust import read_clusters
+from xp_pipeline.lifecycle.adjust import read_clusters, read_readings
 from xp_pipeline.lifecycle.analyse import setting_of
 from xp_pipeline.lifecycle.infer import infer
 from xp_pipeline.lifecycle.publish import frame, labels, provenance, publish
@@ -48,7 +47,7 @@ def reanalyse(
         alpha=alpha,
         correction=correction,
     )
-    rows = infer(setting, evidence.read(measured.path("moments.parquet")), read_clusters(measured))
+    rows = infer(setting, read_readings(measured), read_clusters(measured))
     label = labels(promise, retrospective=bool(summary["retrospective"]), extra=["reanalysis"])
     begin = provenance(workspace, promise, as_of=as_of, look=int(look.payload["look"]), final=True, label=label)
     workspace.ledger.append(

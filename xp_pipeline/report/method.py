@@ -110,7 +110,10 @@ def _sentences(
 def _definition(metric: Metric) -> str:
     good = "Higher" if metric.direction == "increase" else "Lower"
     described = sentence(metric.description) if metric.description.strip() else ""
-    if metric.type == "ratio":
+    if metric.type == "quantile":
+        rank = "median" if metric.quantile == 0.5 else f"{(metric.quantile or 0) * 100:g}th percentile"
+        what = f"The {rank} over units of {_quantity(metric.quantities[0])}"
+    elif metric.type == "ratio":
         top, bottom = (_quantity(q) for q in metric.quantities)
         what = f"Over all units of an arm, {top} divided by {bottom}"
     elif metric.binary:
@@ -213,7 +216,9 @@ def _estimator(metric: Metric, estimates: Sequence[Estimate]) -> str:
         "cuped": "Welch's t test compares the arms after adjustment for covariates within arms (CUPED)",
         "ratio_cuped": "Welch's t test compares the linearised ratios after adjustment for covariates (CUPED)",
         "score": "Counts are small, so the interval inverts the score test of Miettinen and Nurminen",
+        "quantile": "The quantiles of the arms are compared, their errors read from the order statistics around them",
         "clustered": "Welch's t test compares sums by cluster",
+        "clustered_quantile": "The quantiles are compared, their errors read from the shares below them by cluster",
     }
     scales = {"": "", "capped": ", on capped values", "log": ", on the log scale"}
     if main is None or main.status == "blocked":

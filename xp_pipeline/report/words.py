@@ -23,6 +23,8 @@ ESTIMATORS = {
     "ratio_cuped": "adjusted by covariates",
     "score": "unadjusted, score interval",
     "clustered": "by cluster",
+    "quantile": "unadjusted",
+    "clustered_quantile": "by cluster",
 }
 VARIANTS = {"capped": "capped", "log": "log scale"}
 """What a value was turned into before it was compared: the first part of an estimator's code."""
@@ -82,6 +84,7 @@ TYPES = {
     "revenue": "revenue per unit",
     "count": "count per unit",
     "retention": "share of units retained",
+    "quantile": "quantile over units",
 }
 
 CORRECTIONS = {

@@ -197,7 +197,10 @@ def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     """A default that a metric's type cannot take (a cap on a proportion) is left out of it."""
     if not isinstance(entry, dict):
         return entry
-    unfit = {"proportion": ("cap", "log"), "retention": ("cap", "log"), "ratio": ("source", "log", "cap")}.get(
-        str(entry.get("type")), ()
-    )
+    unfit = {
+        "proportion": ("cap", "log"),
+        "retention": ("cap", "log"),
+        "ratio": ("source", "log", "cap"),
+        "quantile": ("cap", "log", "covariates"),
+    }.get(str(entry.get("type")), ())
     return _merge({k: v for k, v in defaults.items() if k not in unfit}, entry)

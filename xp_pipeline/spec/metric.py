@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from xp_pipeline.spec.values import Duration, Model, Or, Where, format_duration
 
-MetricKind = Literal["mean", "proportion", "ratio", "revenue", "count", "retention"]
+MetricKind = Literal["mean", "proportion", "ratio", "revenue", "count", "retention", "quantile"]
 Aggregate = Literal["sum", "count", "max", "any", "mean"]
 ZERO = timedelta(0)
 
@@ -98,6 +98,7 @@ class Metric(Model):
     mature: bool = Field(False, description="Count only units whose whole window has passed.")
     nulls: Literal["zero", "drop"] = "zero"
     direction: Literal["increase", "decrease"] = Field("increase", description="Which way is good.")
+    quantile: float | None = Field(None, gt=0, lt=1, description="Of a quantile metric: 0.5 is the median over units.")
     cap: Cap | None = None
     log: bool = Field(False, description="Analyse log(1 + value) beside the plain mean.")
     covariates: tuple[Covariate, ...] = ()
@@ -121,6 +122,11 @@ class Metric(Model):
         else:
             self._require("source")
             self._forbid("numerator", "denominator")
+        if self.type == "quantile":
+            self._require("quantile")
+            self._forbid("cap", "log", "covariates")
+        else:
+            self._forbid("quantile")
         if self.type == "retention" and (self.window.kind != "conversion" or not self.mature):
             raise ValueError("retention counts only grown units: it needs window kind conversion and mature: true")
         if self.mature and self.window.kind != "conversion":

@@ -35,7 +35,7 @@ RESULTS: Mapping[str, Field] = {
     **_PROVENANCE,
     "population": Field("text", "enrolled (everyone exposed) or triggered (those who reached the entry point)."),
     "metric": Field("text", "Metric name."),
-    "metric_type": Field("text", "mean, proportion, ratio, revenue, count or retention."),
+    "metric_type": Field("text", "mean, proportion, ratio, revenue, count, retention or quantile."),
     "role": Field("text", "primary, secondary, guardrail or exploratory."),
     "direction": Field("text", "increase or decrease: which way is good."),
     "segment": Field("text", "Name of the segment dimension; empty for everybody."),

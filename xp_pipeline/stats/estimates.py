@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal
 
 NAN = float("nan")
+
+Shape = Literal["interval", "exclusive", "half_line", "line", "undefined"]
+"""An interval; everything outside a gap; everything on one side; everything; nothing that can be said."""
 
 
 class Status(StrEnum):
@@ -43,6 +48,16 @@ class Relative:
     high: float
     excluded: tuple[float, float] | None = None
 
+    @property
+    def shape(self) -> Shape:
+        """Which kind of set is compatible with the data."""
+        if math.isnan(self.low) or math.isnan(self.high):
+            return "undefined"
+        if self.excluded is not None:
+            return "exclusive"
+        ends = math.isfinite(self.low) + math.isfinite(self.high)
+        return ("line", "half_line", "interval")[ends]  # type: ignore[return-value]
+
     def contains(self, lift: float) -> bool:
         """Whether the data are compatible with a lift; False where the set is undefined."""
         outside = self.excluded is not None and self.excluded[0] < lift < self.excluded[1]
@@ -63,7 +78,8 @@ class Estimate:
 
     Attributes:
         status, reason: Whether the numbers may be read; a reason beside ``ok`` is a caution.
-        estimator: welch, ratio, cuped, ratio_cuped, score or clustered.
+        estimator: welch, ratio, cuped, ratio_cuped, lin, ratio_lin, score, clustered, quantile, clustered_quantile,
+            stratified (with the former's name where it adjusts), bootstrap or jackknife.
         n_control, n_treatment: Units (clusters for ``clustered``).
         mean_control, mean_treatment: Means, adjusted where the estimator adjusts.
         var_control, var_treatment: Per-unit variances the standard error is made of.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 
 from scipy import special
 
 from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.estimates import NAN, Estimate, Status, without_lift
 from xp_pipeline.stats.moments import Moments
-from xp_pipeline.stats.relative import fieller
+from xp_pipeline.stats.relative import Method, fieller, relative_lift
+
+Joint = tuple[float, float, float]
+"""Variances of the means of control and treatment, and their covariance."""
 
 SMALLEST_P = sys.float_info.min
 """No p-value is 0: a tail that underflows is reported as 2.2e-308."""
@@ -92,39 +96,71 @@ def difference(
     variances: tuple[float, float],
     alpha: float,
     null: float,
-    shared: tuple[float, float, float] | None = None,
+    shared: Joint | None = None,
+    df: float | None = None,
 ) -> Estimate:
     """An estimate from two means with per-unit variances (control first).
 
     Args:
         shared: Variances of the two means and their covariance where covariates make them correlated.
+        df: Degrees of freedom; Welch and Satterthwaite's unless given.
+    """
+    v0, v1 = variances[0] / control.n, variances[1] / treatment.n
+    varies = 0 < v0 + v1 < math.inf
+    found = contrast(
+        estimator,
+        (control.n, treatment.n),
+        means,
+        shared or (v0, v1, 0.0),
+        variance=v0 + v1,
+        df=df if df or not varies else satterthwaite(v0, control.n, v1, treatment.n),
+        alpha=alpha,
+        null=null,
+    )
+    return replace(found, var_control=variances[0], var_treatment=variances[1])
+
+
+def contrast(
+    estimator: str,
+    units: tuple[int, int],
+    means: tuple[float, float],
+    joint: Joint,
+    *,
+    df: float | None,
+    alpha: float,
+    null: float,
+    variance: float | None = None,
+) -> Estimate:
+    """The difference of two location estimates, treatment minus control, with Fieller's lift.
+
+    Args:
+        units: Units of control and treatment.
+        means: Their means, ratios or quantiles.
+        joint: Variances of the two and their covariance; the lift is made of them.
+        df: Degrees of freedom, inf for the normal; not read where nothing varies.
+        variance: That of the difference; v_c + v_t - 2 cov unless given.
     """
     level = checked_level(alpha)
-    v0, v1 = variances[0] / control.n, variances[1] / treatment.n
-    effect, total = means[1] - means[0], v0 + v1
-    if not 0 < total < math.inf:
-        status = Status.DEGENERATE if total == 0 else Status.INVALID_DATA
-        reason = "no variance in either arm" if total == 0 else "a variance is not finite"
+    v_c, v_t, cov = joint
+    total = v_c + v_t - 2 * cov if variance is None else variance
+    effect = means[1] - means[0]
+    if df is None or not 0 < total < math.inf:
+        status = Status.DEGENERATE if total <= 0 else Status.INVALID_DATA
+        reason = "no variance in either arm" if total <= 0 else "a variance is not finite"
         lift = effect / abs(means[0]) if means[0] else NAN
         return Estimate(
-            status, reason, estimator, control.n, treatment.n, *means, *variances, effect=effect, null=null,
-            level=level, relative=without_lift(status, reason, lift), unadjusted_effect=effect,
+            status, reason, estimator, *units, *means, effect=effect, null=null, level=level,
+            relative=without_lift(status, reason, lift), unadjusted_effect=effect,
         )  # fmt: skip
-    se, df = math.sqrt(total), satterthwaite(v0, control.n, v1, treatment.n)
-    q = t_quantile(1 - alpha / 2, df)
-    var_c, var_t, cov = shared or (v0, v1, 0.0)
+    se, q = math.sqrt(total), t_quantile(1 - alpha / 2, df)
     return Estimate(
         Status.OK,
         "",
         estimator,
-        control.n,
-        treatment.n,
-        mean_control=means[0],
-        mean_treatment=means[1],
-        var_control=variances[0],
-        var_treatment=variances[1],
-        var_mean_control=var_c,
-        var_mean_treatment=var_t,
+        *units,
+        *means,
+        var_mean_control=v_c,
+        var_mean_treatment=v_t,
         cov_means=cov,
         effect=effect,
         se=se,
@@ -134,6 +170,24 @@ def difference(
         low=effect - q * se,
         high=effect + q * se,
         level=level,
-        relative=fieller(*means, var_mean_c=var_c, var_mean_t=var_t, cov=cov, q=q),
+        relative=fieller(*means, var_mean_c=v_c, var_mean_t=v_t, cov=cov, q=q),
         unadjusted_effect=effect,
     )
+
+
+def at_level(estimate: Estimate, alpha: float, *, method: Method = "fieller") -> Estimate:
+    """The same estimate with its intervals at another alpha, or its lift by another method.
+
+    For simultaneous intervals (alpha / m), and for comparison with tools whose lifts are by the delta method
+    or of the log ratio. A score estimate's limits are not multiples of its error: see ``score_interval``.
+    """
+    level = checked_level(alpha)
+    if estimate.status != Status.OK or estimate.estimator == "score":
+        return estimate
+    q = t_quantile(1 - alpha / 2, estimate.df)
+    lift = relative_lift(
+        estimate.mean_control, estimate.mean_treatment,
+        estimate.var_mean_control, estimate.var_mean_treatment, estimate.cov_means, q, method=method,
+    )  # fmt: skip
+    low, high = estimate.effect - q * estimate.se, estimate.effect + q * estimate.se
+    return replace(estimate, low=low, high=high, level=level, relative=lift)

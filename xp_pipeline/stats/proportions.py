@@ -20,7 +20,7 @@ def proportion(control: Moments, treatment: Moments, *, alpha: float = 0.05, nul
     dual p-value (Miettinen, Nurminen 1985, Stat. Med. 4), and the score interval of the risk ratio (Koopman
     1984, Biometrics 40, with the same N / (N - 1)); ``se`` is the one under the null and ``df`` is infinite.
     Where no unit has the event, or every unit has it, the interval stands but no test can be made:
-        ``degenerate``.
+    ``degenerate``.
 
     Args:
         control, treatment: Moments whose variable 0 is 0 or 1 for every unit.
@@ -34,7 +34,7 @@ def proportion(control: Moments, treatment: Moments, *, alpha: float = 0.05, nul
     if not (_binary(control) and _binary(treatment)):
         status, reason = Status.INVALID_DATA, "a proportion has outcomes other than 0 and 1"
         return Estimate(status, reason, "welch", control.n, treatment.n, relative=without_lift(status, reason))
-    counts = Counts(_events(control), control.n, _events(treatment), treatment.n)
+    counts = Counts.of_proportions(float(control.mean[0]), control.n, float(treatment.mean[0]), treatment.n)
     if counts.fewest >= FEW_EVENTS:
         return welch(control, treatment, alpha=alpha, null=null)
     return _score(counts, control, treatment, alpha=alpha, null=null)
@@ -44,10 +44,6 @@ def _binary(arm: Moments) -> bool:
     """Whether the second moment is that of zeros and ones, n p (1 - p)."""
     p = float(arm.mean[0])
     return 0 <= p <= 1 and abs(float(arm.comoment[0, 0]) - arm.n * p * (1 - p)) <= 1e-9 * arm.n + 1e-6
-
-
-def _events(arm: Moments) -> int:
-    return round(arm.n * float(arm.mean[0]))
 
 
 def _score(counts: Counts, control: Moments, treatment: Moments, *, alpha: float, null: float) -> Estimate:

@@ -1,12 +1,31 @@
-"""Relative lift by Fieller's theorem."""
+"""Relative lift: Fieller's set, and by name the delta method's and the log ratio's intervals."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
+from xp_pipeline.errors import EvidenceError, nearest
 from xp_pipeline.stats.estimates import UNDEFINED, Relative, Status, without_lift
 
 Gap = tuple[float, float] | None
+Method = Literal["fieller", "delta", "log"]
+
+_NOT_FINITE = "means or variances are not finite in units of the control mean"
+
+
+def relative_lift(
+    mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, cov: float, q: float, *, method: Method
+) -> Relative:
+    """The lift by the method named; arguments as ``fieller``'s.
+
+    Only Fieller's decisions are those of the absolute effect, and only it was near its level in every bounded
+    cell of the calibration; the others are here for comparison with tools that use them.
+    """
+    methods = {"fieller": fieller, "delta": delta, "log": log_ratio}
+    if method not in methods:
+        raise EvidenceError("unknown method of the lift", found=method, allowed=nearest(method, get_args(Method)))
+    return methods[method](mean_c, mean_t, var_mean_c, var_mean_t, cov, q)
 
 
 def fieller(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, cov: float, q: float) -> Relative:
@@ -30,16 +49,54 @@ def fieller(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, 
     v_c, v_t, c = (value / mean_c / mean_c for value in (var_mean_c, var_mean_t, cov))
     lift = (mean_t - mean_c) / mean_c
     if not all(math.isfinite(value) for value in (v_c, v_t, c, lift, q)):
-        return without_lift(Status.INVALID_DATA, "means or variances are not finite in units of the control mean")
+        return without_lift(Status.INVALID_DATA, _NOT_FINITE)
     low, high, gap = _solved(1 - q**2 * v_c, lift + q**2 * (v_c - c), lift**2 - q**2 * (v_t + v_c - 2 * c))
     if mean_c < 0:
         lift, low, high, gap = -lift, -high, -low, gap and (-gap[1], -gap[0])
     if math.isfinite(low) and math.isfinite(high):
         return Relative(Status.OK, "", lift, low, high)
+    return Relative(Status.UNBOUNDED, _unbounded(low, high, gap), lift, low, high, gap)
+
+
+def delta(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, cov: float, q: float) -> Relative:
+    """lift +- q sqrt((v_t + k^2 v_c - 2 k c) / m_c^2), k = m_t / m_c: the ratio's first-order variance.
+
+    Symmetric where the truth is not: it covers less than its level on small or zero-heavy control means.
+    """
+    if mean_c == 0:
+        return UNDEFINED
+    k, lift = mean_t / mean_c, (mean_t - mean_c) / abs(mean_c)
+    variance = (var_mean_t + k * k * var_mean_c - 2 * k * cov) / mean_c / mean_c
+    if not (math.isfinite(lift) and math.isfinite(variance)):
+        return without_lift(Status.INVALID_DATA, _NOT_FINITE)
+    half = q * math.sqrt(max(variance, 0.0))
+    return Relative(Status.OK, "", lift, lift - half, lift + half)
+
+
+def log_ratio(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, cov: float, q: float) -> Relative:
+    """(m_t / m_c) exp(+- q sqrt(v_t/m_t^2 + v_c/m_c^2 - 2 c/(m_t m_c))) - 1, for two means of one sign."""
+    if mean_c == 0:
+        return UNDEFINED
+    k, lift = mean_t / mean_c, (mean_t - mean_c) / abs(mean_c)
+    if not k > 0:
+        return without_lift(Status.UNDEFINED_RELATIVE, "the means do not have the same sign: no log ratio", lift)
+    variance = var_mean_t / mean_t / mean_t + var_mean_c / mean_c / mean_c - 2 * cov / mean_t / mean_c
+    if not (math.isfinite(lift) and math.isfinite(variance)):
+        return without_lift(Status.INVALID_DATA, _NOT_FINITE)
+    factor = math.exp(min(q * math.sqrt(max(variance, 0.0)), 700.0))
+    low, high = sorted(math.copysign(1, mean_c) * (ratio - 1) for ratio in (k / factor, k * factor))
+    return Relative(Status.OK, "", lift, low, high)
+
+
+def _unbounded(low: float, high: float, gap: Gap) -> str:
+    """Why the set has no ends, and what it holds."""
     reason = "the control mean is not distinguishable from 0"
     if gap:
-        reason += f"; every lift but those between {gap[0]:.4g} and {gap[1]:.4g} is compatible with the data"
-    return Relative(Status.UNBOUNDED, reason, lift, low, high, gap)
+        return f"{reason}; every lift but those between {gap[0]:.4g} and {gap[1]:.4g} is compatible with the data"
+    if math.isfinite(low) or math.isfinite(high):
+        side, end = ("above", low) if math.isfinite(low) else ("below", high)
+        return f"{reason}; every lift {side} {end:.4g} is compatible with the data"
+    return f"{reason}; every lift is compatible with the data"
 
 
 def _solved(a: float, b: float, c: float) -> tuple[float, float, Gap]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from xp_pipeline.errors import EvidenceError
+
 _NUDGE = 1e-13
 """How far inside its estimate a search for a limit starts: there the statistic is 0/0 in the corner cases."""
 
@@ -17,6 +19,11 @@ class Counts(NamedTuple):
     n_c: int
     events_t: int
     n_t: int
+
+    @classmethod
+    def of_proportions(cls, p_c: float, n_c: int, p_t: float, n_t: int) -> Counts:
+        """From stored proportions and units, such as those of a row of results."""
+        return cls(round(p_c * n_c), n_c, round(p_t * n_t), n_t)
 
     @property
     def difference(self) -> float:
@@ -77,6 +84,19 @@ def ratio_se(counts: Counts, phi: float) -> float:
     b = counts.n_t * phi + counts.events_t + counts.n_c + counts.events_c * phi
     q_c = min(2 * events / (b + math.sqrt(max(b * b - 4 * total * phi * events, 0.0))), 1.0)
     return math.sqrt(_variance(counts, q_c, min(phi * q_c, 1.0), phi))
+
+
+def score_interval(counts: Counts, *, alpha: float = 0.05) -> tuple[float, float]:
+    """Miettinen and Nurminen's interval of p_t - p_c at any alpha, such as that of a family (alpha / m)."""
+    from scipy import special
+
+    if not 0 < alpha < 1:
+        raise EvidenceError("alpha is a probability", found=alpha, allowed="between 0 and 1, such as 0.05")
+    if not (0 <= counts.events_c <= counts.n_c and 0 <= counts.events_t <= counts.n_t and min(counts[1::2]) > 0):
+        raise EvidenceError(
+            "counts are events of units", found=tuple(counts), allowed="0 <= events <= units, units > 0"
+        )
+    return difference_limits(counts, float(special.ndtri(1 - alpha / 2)))
 
 
 def difference_limits(counts: Counts, q: float) -> tuple[float, float]:

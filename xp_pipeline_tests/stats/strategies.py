@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -31,3 +32,12 @@ def arms(k: int = 1) -> st.SearchStrategy[tuple[NDArray[np.float64], NDArray[np.
 def binary(events: int, units: int) -> Moments:
     """Moments of an arm where ``events`` of ``units`` are 1."""
     return Moments.of([1.0] * events + [0.0] * (units - events))
+
+
+def assert_same(found: Moments, wanted: Moments, rtol: float = 1e-9) -> None:
+    """Equal moments, up to rounding on the scale of their products."""
+    scale = 1 + np.abs(wanted.comoment).max()
+    assert found.n == wanted.n
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(found.comoment, wanted.comoment, rtol=rtol, atol=rtol * scale)
+    assert found.third == pytest.approx(wanted.third, rel=rtol, abs=rtol * scale**1.5)

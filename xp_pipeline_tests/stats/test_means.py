@@ -12,7 +12,7 @@ from scipy import stats
 
 from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.estimates import Status
-from xp_pipeline.stats.means import SMALLEST_P, satterthwaite, t_quantile, t_sf, welch
+from xp_pipeline.stats.means import SMALLEST_P, at_level, satterthwaite, t_quantile, t_sf, welch
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline_tests.stats.strategies import arms
 
@@ -156,3 +156,35 @@ def test_quantiles_are_scipys() -> None:
 def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
     with pytest.raises(EvidenceError, match="alpha is a probability"):
         welch(Moments.of([1.0, 2.0]), Moments.of([1.0, 3.0]), alpha=alpha)
+
+
+@given(arms(), st.sampled_from([0.01, 0.2]))
+def test_another_level_is_the_estimate_made_at_that_level(pair, alpha) -> None:
+    control, treatment = (Moments.of(arm) for arm in pair)
+    moved, wanted = at_level(welch(control, treatment), alpha), welch(control, treatment, alpha=alpha)
+    assert (moved.low, moved.high, moved.level) == (wanted.low, wanted.high, wanted.level)
+    assert moved.relative == wanted.relative
+    assert moved.p_value == wanted.p_value
+
+
+def test_the_lift_by_the_delta_method_is_that_of_other_tools() -> None:
+    """sqrt(v_t / m_c^2 + v_c m_t^2 / m_c^4), as gbstats has it."""
+    found = at_level(welch(Moments.of(SLEEP_1), Moments.of(SLEEP_2)), 0.05, method="delta")
+    m_c, m_t, v_c, v_t = found.mean_control, found.mean_treatment, found.var_mean_control, found.var_mean_treatment
+    half = t_quantile(0.975, found.df) * math.sqrt(v_t / m_c**2 + v_c * m_t**2 / m_c**4)
+    assert found.relative.high - found.relative.lift == pytest.approx(half, rel=1e-12)
+    assert found.effect == welch(Moments.of(SLEEP_1), Moments.of(SLEEP_2)).effect
+
+
+def test_what_has_no_interval_has_none_at_another_level() -> None:
+    found = welch(Moments.of([2.0, 2.0]), Moments.of([3.0, 3.0]))
+    assert at_level(found, 0.01) is found
+
+
+def test_a_constant_arm_of_zeros_leaves_the_absolute_effect() -> None:
+    found = welch(Moments.of(np.zeros(20)), Moments.of(SLEEP_1))
+    assert found.status == Status.OK
+    assert found.relative.status == Status.UNDEFINED_RELATIVE
+    both = welch(Moments.of(np.zeros(20)), Moments.of(np.zeros(9)))
+    assert both.status == Status.DEGENERATE
+    assert both.effect == 0.0

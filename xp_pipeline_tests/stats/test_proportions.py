@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
+from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.estimates import Status
-from xp_pipeline.stats.means import welch
+from xp_pipeline.stats.means import at_level, welch
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.proportions import proportion
-from xp_pipeline.stats.score import Counts, difference_limits, difference_se, ratio_limits, ratio_se
+from xp_pipeline.stats.score import Counts, difference_limits, difference_se, ratio_limits, ratio_se, score_interval
 from xp_pipeline_tests.stats.reference.score_intervals import DIFFERENCES, RATIOS
 from xp_pipeline_tests.stats.strategies import binary
 
@@ -175,3 +176,21 @@ def test_arms_that_cannot_be_compared_have_a_status(arm: Moments, status: Status
     found = proportion(arm, binary(3, 9))
     assert found.status == status
     assert math.isnan(found.p_value)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.0125, 0.05, 0.2])
+def test_intervals_at_a_family_s_level_come_from_the_stored_row(alpha: float) -> None:
+    found = proportion(binary(3, 200), binary(11, 180))
+    counts = Counts.of_proportions(found.mean_control, found.n_control, found.mean_treatment, found.n_treatment)
+    assert counts == Counts(3, 200, 11, 180)
+    wanted = proportion(binary(3, 200), binary(11, 180), alpha=alpha)
+    assert score_interval(counts, alpha=alpha) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
+    assert at_level(found, alpha) is found
+
+
+@pytest.mark.parametrize("counts", [Counts(3, 2, 1, 5), Counts(0, 0, 1, 5), Counts(-1, 4, 1, 5)])
+def test_counts_that_are_none_are_refused(counts: Counts) -> None:
+    with pytest.raises(EvidenceError, match="counts are events of units"):
+        score_interval(counts)
+    with pytest.raises(EvidenceError, match="alpha is a probability"):
+        score_interval(Counts(1, 5, 2, 5), alpha=1.0)

@@ -120,3 +120,32 @@ def test_covariates_follow_the_linearised_outcome() -> None:
     z = r + (rows[:, 0] - r * rows[:, 1]) / dbar
     assert found.covariance(0, 1) == pytest.approx(np.cov(z, rows[:, 2])[0, 1], rel=1e-9)
     assert found.mean[1] == pytest.approx(rows[:, 2].mean())
+
+
+def counted(rows: NDArray[np.float64]) -> Moments:
+    """Moments of the rows' values over denominators 1, 2, 3, 1, …"""
+    return Moments.of(np.column_stack([rows[:, 0], 1 + np.arange(len(rows)) % 3]))
+
+
+@given(samples(1, least=4), samples(1, least=4), st.sampled_from([0.01, 0.05, 0.3]), st.floats(-50, 50))
+def test_p_value_and_interval_are_dual_and_decisions_agree(a, b, alpha, null) -> None:
+    found = ratio(counted(a), counted(b), alpha=alpha, null=null)
+    assume(found.status == Status.OK and min(abs(null - found.low), abs(null - found.high)) > 1e-9 * found.se)
+    assert (found.p_value <= alpha) == (null < found.low or null > found.high)
+    assume(abs(found.mean_control) > 1e-3 and min(abs(found.low), abs(found.high)) > 1e-5 * found.se)
+    assert found.relative.contains(0.0) == (found.low <= 0 <= found.high)
+
+
+@given(samples(1, least=4), samples(1, least=4))
+def test_swapping_arms_flips_signs(a, b) -> None:
+    one, other = ratio(counted(a), counted(b)), ratio(counted(b), counted(a))
+    assume(one.status == Status.OK)
+    assert other.effect == -one.effect
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low))
+
+
+def test_all_numerators_zero_is_degenerate() -> None:
+    arm = Moments.of(np.column_stack([np.zeros(30), np.arange(30.0)]))
+    found = ratio(arm, arm)
+    assert found.status == Status.DEGENERATE
+    assert math.isnan(found.p_value)

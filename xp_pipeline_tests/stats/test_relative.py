@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.estimates import Status
-from xp_pipeline.stats.relative import fieller
+from xp_pipeline.stats.relative import fieller, relative_lift
 
 MEANS = st.floats(-100, 100).filter(lambda m: abs(m) > 0.01)
 VARIANCES = st.floats(0.001, 2000)
@@ -98,3 +99,65 @@ def test_exactly_on_the_edge_the_set_is_half_a_line() -> None:
 def test_means_that_are_not_finite_are_invalid() -> None:
     assert fieller(math.inf, 1.0, 1.0, 1.0, 0.0, 2.0).status == Status.INVALID_DATA
     assert fieller(1e-200, 1.0, 1.0, 1.0, 0.0, 2.0).status == Status.INVALID_DATA
+
+
+@pytest.mark.parametrize(("found", "shape"), [
+    (fieller(10.0, 11.0, 1.0, 1.0, 0.0, 1.96), "interval"),
+    (fieller(1.0, 30.0, 1.0, 1.0, 0.0, 1.96), "exclusive"),
+    (fieller(1.0, 1.5, 1.0, 1.0, 0.0, 1.96), "line"),
+    (fieller(2.0, 3.0, 1.0, 1.0, 0.0, 2.0), "half_line"),
+    (fieller(0.0, 3.0, 1.0, 1.0, 0.0, 2.0), "undefined"),
+])  # fmt: skip
+def test_the_shape_of_the_set_is_named(found, shape: str) -> None:
+    assert found.shape == shape
+    assert ("every lift" in found.reason) == (found.status == Status.UNBOUNDED)
+
+
+@given(MEANS, MEANS, VARIANCES, VARIANCES, st.floats(-0.9, 0.9), st.floats(0.5, 4))
+def test_delta_is_the_gradient_and_symmetric(m_c, m_t, v_c, v_t, rho, q) -> None:
+    cov = rho * math.sqrt(v_c * v_t)
+    found = relative_lift(m_c, m_t, v_c, v_t, cov, q, method="delta")
+    down, up = -m_t / m_c**2, 1 / m_c
+    half = q * math.sqrt(max(down**2 * v_c + up**2 * v_t + 2 * down * up * cov, 0.0))
+    assert found.lift == pytest.approx((m_t - m_c) / abs(m_c))
+    assert (found.low, found.high) == pytest.approx((found.lift - half, found.lift + half), rel=1e-6, abs=1e-9)
+
+
+@given(MEANS, MEANS, VARIANCES, VARIANCES, st.floats(0.5, 2))
+def test_log_needs_one_sign_and_swapping_arms_inverts_it(m_c, m_t, v_c, v_t, q) -> None:
+    found = relative_lift(m_c, m_t, v_c, v_t, 0.0, q, method="log")
+    if m_c * m_t < 0:
+        assert found.status == Status.UNDEFINED_RELATIVE
+        assert math.isnan(found.low)
+        return
+    half = q * math.sqrt(v_c / m_c**2 + v_t / m_t**2)
+    assume(half < 5)
+    swapped = relative_lift(m_t, m_c, v_t, v_c, 0.0, q, method="log")
+    assert found.low <= found.lift <= found.high
+    if m_c > 0:
+        assert math.log1p(found.high) - math.log1p(found.lift) == pytest.approx(half, rel=1e-6)
+        assert 1 + swapped.high == pytest.approx(1 / (1 + found.low), rel=1e-6)
+
+
+def test_the_methods_are_close_where_the_control_mean_is_precise() -> None:
+    ends = [relative_lift(100, 105, 0.01, 0.01, 0.0, 1.96, method=m) for m in ("fieller", "delta", "log")]  # type: ignore[arg-type]
+    for found in ends[1:]:
+        assert (found.low, found.high) == pytest.approx((ends[0].low, ends[0].high), abs=1e-5)
+
+
+def test_a_negative_control_mean_mirrors_every_method() -> None:
+    for method in ("fieller", "delta", "log"):
+        one = relative_lift(10, 12, 0.5, 0.5, 0.1, 1.96, method=method)  # type: ignore[arg-type]
+        other = relative_lift(-10, -12, 0.5, 0.5, 0.1, 1.96, method=method)  # type: ignore[arg-type]
+        assert (other.low, other.lift, other.high) == pytest.approx((-one.high, -one.lift, -one.low))
+
+
+def test_undefined_lifts_have_a_status_by_every_method() -> None:
+    for method in ("fieller", "delta", "log"):
+        assert relative_lift(0.0, 1.0, 1, 1, 0, 2, method=method).status == Status.UNDEFINED_RELATIVE  # type: ignore[arg-type]
+        assert relative_lift(math.inf, 1.0, 1, 1, 0, 2, method=method).status in (  # type: ignore[arg-type]
+            Status.INVALID_DATA,
+            Status.UNDEFINED_RELATIVE,
+        )
+    with pytest.raises(EvidenceError, match="unknown method"):
+        relative_lift(1.0, 1.0, 1, 1, 0, 2, method="naive")  # type: ignore[arg-type]

@@ -15,10 +15,12 @@ from xp_pipeline.lifecycle.arms import dropped_rows
 from xp_pipeline.lifecycle.columns import Column, Horizon, MetricColumns, Plan
 from xp_pipeline.lifecycle.frames import parquet
 from xp_pipeline.lifecycle.measure import Cell, Measurement, Reading, measured
+from xp_pipeline.lifecycle.schedule import frozen_caps, measured_metrics
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
+from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.phases import Phase
 
 POPULATIONS = {
@@ -45,12 +47,15 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
         f"source:{name}": workspace.version(name).version for name in promise.bound.source_names
     }
     day = validated.manifest.as_of
+    caps = frozen_caps(workspace, promise, as_of=day)
+    if caps:
+        inputs["ledger:caps"] = digest(caps)
     found = workspace.unchanged(
         promise.id, Phase.ADJUSTED_METRICS, as_of=day, spec_hash=promise.spec_hash, inputs=inputs
     )
     if found:
         return found
-    readings, clusters = _measure(workspace, promise, validated)
+    readings, clusters = _measure(workspace, promise, validated, caps)
 
     def write(path: Path) -> None:
         evidence.write(path, readings)
@@ -78,7 +83,7 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
 
 
 def _measure(
-    workspace: Workspace, promise: Sealed, validated: SealedArtifact
+    workspace: Workspace, promise: Sealed, validated: SealedArtifact, caps: Mapping[str, float]
 ) -> tuple[dict[str, list[Reading]], dict[str, Any]]:
     """Readings by population, and the sums by cluster of the enrolled."""
     experiment = promise.bound.experiment
@@ -90,7 +95,7 @@ def _measure(
     for name in populations(promise):
         plan = Plan(
             workspace,
-            promise.bound.metrics.values(),
+            measured_metrics(promise.bound, final=validated.manifest.summary["final"]).values(),
             horizon,
             dropped=lambda source: dropped_rows(promise.bound, source),
         )
@@ -100,6 +105,7 @@ def _measure(
             segments=[f"seg_{i}" for i in range(len(experiment.segments))],
             extra=["cluster"] if experiment.analysis.cluster else [],
             memory_limit=workspace.folder.project.engine.memory_limit,
+            caps=caps,
         ) as measurement:
             found = orders.with_orders(measurement, measurement.readings())
             readings[name] = [_named(reading, promise) for reading in found]

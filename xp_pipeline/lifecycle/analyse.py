@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,7 @@ from xp_pipeline.lifecycle.infer import infer
 from xp_pipeline.lifecycle.planning import planned_effects, planned_units, read_powers
 from xp_pipeline.lifecycle.promised import as_promised
 from xp_pipeline.lifecycle.rows import Row, Setting
+from xp_pipeline.lifecycle.schedule import Occasion, occasion
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.tables import Look, put
 from xp_pipeline.lifecycle.workspace import Workspace
@@ -36,17 +38,22 @@ def analyse(workspace: Workspace, promise: Sealed, *, as_of: date | None = None)
     measured = workspace.read(promise.id, Phase.ADJUSTED_METRICS, spec_hash=promise.spec_hash, as_of=day)
     inputs = {"phase:adjusted_metrics": measured.manifest.digest}
     day = measured.manifest.as_of
+    when = occasion(workspace, promise, as_of=day, final=bool(measured.manifest.summary["final"]))
+    if promise.bound.looks.schedule != "fixed":
+        inputs["ledger:looks"] = when.digest
     found = workspace.unchanged(
         promise.id, Phase.INFERENCE_RESULTS, as_of=day, spec_hash=promise.spec_hash, inputs=inputs
     )
-    manifest = found or _seal(workspace, promise, measured, inputs)
-    number = enter_look(workspace, promise, manifest)
+    manifest = found or _seal(workspace, promise, measured, when, inputs)
+    number = enter_look(workspace, promise, manifest, when)
     tabulate(workspace, promise, manifest, number)
     return manifest
 
 
-def _seal(workspace: Workspace, promise: Sealed, measured: SealedArtifact, inputs: dict[str, str]) -> Manifest:
-    found = inferred(workspace, promise, measured)
+def _seal(
+    workspace: Workspace, promise: Sealed, measured: SealedArtifact, when: Occasion, inputs: dict[str, str]
+) -> Manifest:
+    found = inferred(workspace, promise, measured, when)
     return workspace.seal(
         promise.id,
         Phase.INFERENCE_RESULTS,
@@ -58,6 +65,7 @@ def _seal(workspace: Workspace, promise: Sealed, measured: SealedArtifact, input
             "results.json": serialize_to_json(found.rows).encode(),
             "health.json": serialize_to_json([vars(finding) for finding in found.health]).encode(),
             "decisions.json": serialize_to_json(found.decided).encode(),
+            "look.json": serialize_to_json({"tests": found.tests, "caps": found.caps}).encode(),
         },
         summary={**measured.manifest.summary, "verdicts": {d.arm: str(d.verdict) for d in found.decided}},
     )
@@ -65,25 +73,38 @@ def _seal(workspace: Workspace, promise: Sealed, measured: SealedArtifact, input
 
 @dataclass(frozen=True)
 class Inferred:
-    """What an inference gives: rows of results, the decision about each arm, and the health they rest on."""
+    """What an inference gives.
+
+    Attributes:
+        rows: The results.
+        decided: The decision about each arm.
+        health: What they rest on.
+        tests: What the ledger keeps of the tests made along the looks, by hypothesis.
+        caps: The caps found, by metric.
+    """
 
     rows: list[Row]
     decided: list[Decision]
     health: list[checks.Finding]
+    tests: dict[str, Any]
+    caps: dict[str, float]
 
 
-def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact) -> Inferred:
+def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact, when: Occasion) -> Inferred:
     """Results and decisions from sealed evidence."""
     summary, day = measured.manifest.summary, measured.manifest.as_of
     validated = workspace.read(promise.id, Phase.VALIDATED_EXPOSURES, spec_hash=promise.spec_hash, as_of=day)
     health = [checks.Finding(**raw) for raw in restored(validated, "health.json")]
-    setting = setting_of(workspace, promise, final=summary["final"], blocked=summary["blocked_populations"])
+    final, blocked = summary["final"], summary["blocked_populations"]
+    setting = setting_of(workspace, promise, final=final, blocked=blocked, occasion=when)
     readings = read_readings(measured)
     health += covariate_balance(promise.bound, readings["enrolled"])
     rows = infer(setting, readings, read_clusters(measured))
+    tests = {key: test for row in rows for key, test in row.pop("tests", {}).items()}
     read_powers(workspace, promise, rows)
-    found = decisions(promise, planned_effects(promise, rows), health, final=summary["final"], as_of=day)
-    return Inferred(rows, found, health)
+    found = decisions(promise, planned_effects(promise, rows), health, final=final, as_of=day)
+    caps = {r.metric: r.cap for r in readings["enrolled"] if math.isfinite(r.cap)}
+    return Inferred(rows, found, health, tests, caps)
 
 
 def setting_of(
@@ -107,9 +128,11 @@ def restored(artifact: SealedArtifact, name: str) -> list[dict[str, Any]]:
     return [{k: float(v) if v in ("nan", "inf", "-inf") else v for k, v in row.items()} for row in rows]
 
 
-def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest) -> int:
+def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest, when: Occasion) -> int:
     """Number the look in the ledger, once an as-of; the final one freezes what it read."""
     final = bool(manifest.summary["final"])
+    artifact = workspace.read(promise.id, Phase.INFERENCE_RESULTS, spec_hash=promise.spec_hash, as_of=manifest.as_of)
+    taken = artifact.json("look.json")
     read = {name: workspace.version(name).content_digest for name in promise.bound.source_names}
     with workspace.ledger.writing() as pen:
         looks = list(pen.entries(promise.id, EntryKind.LOOK))
@@ -119,7 +142,9 @@ def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest) -> int
             "look": number,
             "as_of": manifest.as_of,
             "final": final,
-            "alpha_spent": promise.bound.experiment.analysis.alpha if final else 0.0,
+            "claims": when.claims,
+            "alpha_spent": _spent(promise, taken["tests"], final),
+            **taken,
             "spec_hash": promise.spec_hash,
             "results": manifest.digest,
             "sources": read,
@@ -131,6 +156,13 @@ def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest) -> int
     if final:
         workspace.reach(promise.id, ExperimentState.ANALYZED, payload={"look": number, "results": manifest.digest})
     return number
+
+
+def _spent(promise: Sealed, tests: dict[str, Any], final: bool) -> float:
+    """Alpha that the primary tests have spent together up to a look."""
+    analysis = promise.bound.experiment.analysis
+    sides = [2 * float(t["alpha_spent"]) for key, t in tests.items() if key.endswith("|benefit") and "alpha_spent" in t]
+    return analysis.alpha if final else min(math.fsum(sides), analysis.alpha)
 
 
 def tabulate(workspace: Workspace, promise: Sealed, manifest: Manifest, number: int) -> None:
@@ -148,5 +180,7 @@ def _beside(workspace: Workspace, promise: Sealed) -> tuple[Sealed, Look, list[R
     promised = as_promised(workspace, promise)
     if promised.measured is None:
         return None
-    found = inferred(promised.workspace, promised.promise, promised.measured)
+    manifest = promised.measured.manifest
+    when = occasion(workspace, promised.promise, as_of=manifest.as_of, final=bool(manifest.summary["final"]))
+    found = inferred(promised.workspace, promised.promise, promised.measured, when)
     return promised.promise, Look.of(promised.measured.manifest, 0), found.rows, found.decided

@@ -14,7 +14,8 @@ def adjust_families(setting: Setting, rows: list[Row]) -> None:
     """Adjust within families; each metric enters once, by its main reading, the others stand beside it.
 
     Primary x treatment is one family, secondary another; contrasts, exploratory metrics and segments are
-    families of their own. Guardrails are not adjusted: all of them must hold.
+    families of their own. Guardrails are not adjusted: all of them must hold. Primary metrics tested along the
+    looks have their share of alpha already.
     """
     analysis = setting.bound.experiment.analysis
     methods = {
@@ -31,7 +32,7 @@ def adjust_families(setting: Setting, rows: list[Row]) -> None:
 
 
 def _family_of(setting: Setting, row: Row) -> str | None:
-    if row["role"] == "guardrail":
+    if row["role"] == "guardrail" or (row["role"] == "primary" and "tests" in row):
         return None
     if row["segment"]:
         return "segments"

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from xp_pipeline.lifecycle.always_valid import always_valid
 from xp_pipeline.lifecycle.clustered import clustered_rows
 from xp_pipeline.lifecycle.comparisons import Comparison, comparisons
 from xp_pipeline.lifecycle.estimators import estimates, matured
 from xp_pipeline.lifecycle.families import adjust_families
 from xp_pipeline.lifecycle.measure import Cell, Reading, decisive_variant
 from xp_pipeline.lifecycle.rows import Row, Setting, described, guarded, withheld
-from xp_pipeline.stats.estimates import NAN
+from xp_pipeline.lifecycle.sequential import group_sequential
+from xp_pipeline.spec.experiment import MetricUse, RoleName
+from xp_pipeline.spec.metric import Metric
+from xp_pipeline.stats.estimates import NAN, Estimate
 
 
 def infer(setting: Setting, readings: Mapping[str, Sequence[Reading]], clusters: Mapping[str, Any]) -> list[Row]:
@@ -22,9 +26,17 @@ def infer(setting: Setting, readings: Mapping[str, Sequence[Reading]], clusters:
         adjust_families(setting, rows)
     else:
         for row in rows:
-            row.pop("main")
-            row.update(p_value=None, significant=None, ni_p_value=None, ni_holds=None)
+            _silence(row)
     return rows
+
+
+def _silence(row: Row) -> None:
+    """Take away what only the final look says; what was tested along the looks stays."""
+    del row["main"]
+    if "tests" not in row:
+        row.update(p_value=None, significant=None, ni_p_value=None, ni_holds=None)
+    elif row["role"] not in ("primary", "guardrail"):
+        row["p_value"] = None
 
 
 def _population(setting: Setting, population: str, readings: Sequence[Reading]) -> Iterator[Row]:
@@ -58,7 +70,7 @@ def _rows(
 ) -> Iterator[Row]:
     """One row an estimator; ``everyone`` counts the units before maturity and null policy."""
     role, use = setting.roles[reading.metric]
-    metric = setting.bound.metrics[reading.metric]
+    metric = setting.metrics[reading.metric]
     found = estimates(metric, reading, comparison, segment, level, alpha=setting.level_alpha)
     for estimate in found:
         usable = matured(estimate, metric, everyone)
@@ -71,6 +83,34 @@ def _rows(
             "mature_share": (usable.n_control + usable.n_treatment) / everyone if everyone else NAN,
         }
         row |= guarded(setting, use, metric, usable) if role == "guardrail" else {}
+        row |= _along_the_looks(setting, row, role, use, metric, comparison, usable)
         if population in setting.blocked_populations:
             row = withheld(row, f"the sample ratio of the {population} population is not the designed one")
         yield row
+
+
+def _along_the_looks(
+    setting: Setting,
+    row: Row,
+    role: RoleName,
+    use: MetricUse,
+    metric: Metric,
+    comparison: Comparison,
+    estimate: Estimate,
+) -> Row:
+    """The tests of a deciding row under a sequential schedule; nothing for other rows."""
+    treatments = setting.bound.experiment.assignment.treatments
+    schedule = setting.bound.looks.schedule
+    if setting.occasion is None or schedule == "fixed" or role == "exploratory":
+        return {}
+    if not row["decisive"] or comparison.name not in treatments:
+        return {}
+    test = group_sequential if schedule == "group_sequential" else always_valid
+    found = test(setting, setting.occasion, role, use, metric, comparison, estimate)
+    said = [row["reason"], found.get("reason", ""), _matured_only(setting, metric)]
+    return found | {"reason": "; ".join(part for part in said if part)}
+
+
+def _matured_only(setting: Setting, metric: Metric) -> str:
+    grows = setting.bound.metrics[metric.name].growing and not setting.final
+    return "claims rest on the units whose window has passed" if grows else ""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xp_pipeline.engine.duckdb import connect
 from xp_pipeline.engine.queries import render
 from xp_pipeline.lifecycle.columns import Column, MetricColumns, Plan, products
-from xp_pipeline.spec.metric import Metric
+from xp_pipeline.spec.metric import Cap, Metric
 from xp_pipeline.stats.capping import pooled_percentile
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.order import OrderStatistics
@@ -75,6 +75,7 @@ class Measurement:
         population: Relation of the analysed units: unit, event_unit, arm, exposed_at, t0, bucket, segments.
         segments: Columns of the population to break down by.
         extra: Further population columns kept with the values (the cluster).
+        caps: Caps of metrics, by name, that an earlier look has fixed.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Measurement:
         segments: Sequence[str] = (),
         extra: Sequence[str] = (),
         memory_limit: str | None = None,
+        caps: Mapping[str, float] | None = None,
     ) -> None:
         self.plan = plan
+        self._frozen = caps or {}
         self.segments = list(segments)
         self._population = population
         self._kept = [*segments, *extra]
@@ -176,11 +179,9 @@ class Measurement:
             ]
             for name in [columns.outcomes[0], *(column for _, column in lookbacks)]:
                 values = self.column(name)
-                limit = (
-                    cap.value
-                    if cap.value is not None
-                    else pooled_percentile(values, (cap.percentile or 0) / 100, positive_only=cap.positive_only)
-                )
+                outcome = name == columns.outcomes[0]
+                frozen = self._frozen.get(columns.metric.name) if outcome else None
+                limit = frozen if frozen is not None else _limit(cap, values)
                 share = float(np.mean(values > limit)) if values.size else float("nan")
                 caps[name] = (float(limit), share)
         return caps
@@ -251,6 +252,13 @@ class Measurement:
             if row[2 + i] is not None:
                 return Cell(row[0], segment, row[2 + i])
         return Cell(row[0])
+
+
+def _limit(cap: Cap, values: NDArray[np.float64]) -> float:
+    """The cap as typed, or as the values have it."""
+    if cap.value is not None:
+        return cap.value
+    return pooled_percentile(values, (cap.percentile or 0) / 100, positive_only=cap.positive_only)
 
 
 def _read_as(column: str, variant: str, caps: Mapping[str, tuple[float, float]]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.measure import Reading
+from xp_pipeline.lifecycle.schedule import Occasion, measured_metrics
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
@@ -30,6 +31,7 @@ class Setting:
         planned_n: Units that interim bands are tuned to.
         deciding: The population that decisions read.
         alpha, correction: Replaced in a labelled re-analysis only.
+        occasion: Which look this is; None where tests are made as if no other look had been taken.
     """
 
     bound: Bound
@@ -39,10 +41,22 @@ class Setting:
     blocked_populations: Sequence[str] = ()
     alpha: float | None = None
     correction: str | None = None
+    occasion: Occasion | None = None
 
     @property
     def level_alpha(self) -> float:
         return self.alpha if self.alpha is not None else self.bound.experiment.analysis.alpha
+
+    @property
+    def primary_tests(self) -> int:
+        """Hypotheses that share alpha: every primary metric of every treatment."""
+        experiment = self.bound.experiment
+        return len(experiment.metrics.primary) * len(experiment.assignment.treatments)
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics as this reading measures them."""
+        return measured_metrics(self.bound, final=self.final)
 
     @cached_property
     def roles(self) -> dict[str, tuple[RoleName, MetricUse]]:

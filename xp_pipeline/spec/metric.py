@@ -175,6 +175,11 @@ class Metric(Model):
         return self.window.delay + (self.window.length or ZERO) if self.mature else ZERO
 
     @property
+    def growing(self) -> bool:
+        """Whether units count before their window has passed."""
+        return not self.mature and bool(self.window.delay + (self.window.length or ZERO))
+
+    @property
     def lookback(self) -> timedelta:
         """The longest lookback of its covariates."""
         return max((c.lookback for c in self.covariates if c.lookback), default=ZERO)

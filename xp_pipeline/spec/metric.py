@@ -177,7 +177,7 @@ class Metric(Model):
     @property
     def growing(self) -> bool:
         """Whether units count before their window has passed."""
-        return not self.mature and bool(self.window.delay + (self.window.length or ZERO))
+        return not self.mature and self.window.kind == "conversion"
 
     @property
     def lookback(self) -> timedelta:

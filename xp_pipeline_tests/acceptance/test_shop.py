@@ -83,7 +83,9 @@ def test_before_its_end_an_experiment_shows_bands_and_no_p_value(shop: tuple[Pat
     rows = _table(shop, "results", "search_ranking")
     assert not rows["final"].any()
     assert rows["p_value"].null_count() == rows["p_adjusted"].null_count() == len(rows)
-    assert set(rows["interval_kind"]) == {"sequence"}
+    looked = (pl.col("metric") == "conversion") & pl.col("decisive")
+    assert set(rows.filter(looked)["interval_kind"]) == {"repeated"}
+    assert set(rows.filter(~looked)["interval_kind"]) == {"sequence"}
     for row in rows.to_dicts():
         assert row["ci_high"] - row["ci_low"] > 2 * 1.96 * row["se"]
     assert _table(shop, "decisions", "search_ranking")["verdict"].to_list() == ["not_due"]

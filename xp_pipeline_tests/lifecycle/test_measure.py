@@ -127,6 +127,8 @@ def _values(name: str, unit: Unit, events: list[Event], until: datetime) -> tupl
     def total(found: list[Event]) -> float:
         return float(sum(e["amount"] or 0 for e in found))
 
+    if name == "first_two_days" and until < START + DAYS * D and t0 + 2 * D > until:
+        return None  # before the end a claim along the looks rests on mature units
     if name == "grown":
         if t0 + 3 * D > until:
             return None

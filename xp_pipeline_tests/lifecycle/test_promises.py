@@ -77,9 +77,8 @@ def test_looks_are_numbered_once_an_as_of(tmp_path: Path) -> None:
     for _ in range(2):
         assert run(_open(root), "trial").status == "done"
     looks = _open(root).ledger.entries("trial", EntryKind.LOOK)
-    assert [(e.payload["look"], e.payload["as_of"], e.payload["alpha_spent"]) for e in looks] == [
-        (1, "2026-01-04", 0.0)
-    ]
+    assert [(e.payload["look"], e.payload["as_of"]) for e in looks] == [(1, "2026-01-04")]
+    assert 0 < looks[0].payload["alpha_spent"] < 0.05
 
 
 def test_a_block_stands_until_a_signed_override(tmp_path: Path) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from xp_pipeline.engine.queries import render
-from xp_pipeline.lifecycle import evidence, orders
+from xp_pipeline.lifecycle import evidence, orders, residuals
 from xp_pipeline.lifecycle.arms import dropped_rows
 from xp_pipeline.lifecycle.columns import Column, Horizon, MetricColumns, Plan
 from xp_pipeline.lifecycle.frames import parquet
 from xp_pipeline.lifecycle.measure import Cell, Measurement, Reading, measured
-from xp_pipeline.lifecycle.schedule import frozen_caps, measured_metrics
+from xp_pipeline.lifecycle.schedule import frozen_caps, measured_metrics, occasion
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
+from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.phases import Phase
 
@@ -74,6 +75,7 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
             "moments.parquet": write,
             "orders.parquet": write_orders,
             "clusters.json": serialize_to_json(clusters).encode(),
+            "residuals.json": residuals.sealed(readings),
         },
         summary={
             key: validated.manifest.summary[key]
@@ -87,6 +89,8 @@ def _measure(
 ) -> tuple[dict[str, list[Reading]], dict[str, Any]]:
     """Readings by population, and the sums by cluster of the enrolled."""
     experiment = promise.bound.experiment
+    day, final = validated.manifest.as_of, bool(validated.manifest.summary["final"])
+    claims = occasion(workspace, promise, as_of=day, final=final).claims
     units = parquet(validated.path("population.parquet"))
     until = validated.manifest.summary["until"]
     horizon = Horizon(datetime.fromisoformat(until) if until else None, promise.bound.end, promise.bound.timezone)
@@ -95,7 +99,7 @@ def _measure(
     for name in populations(promise):
         plan = Plan(
             workspace,
-            measured_metrics(promise.bound, final=validated.manifest.summary["final"]).values(),
+            measured_metrics(promise.bound, final=final).values(),
             horizon,
             dropped=lambda source: dropped_rows(promise.bound, source),
         )
@@ -108,6 +112,8 @@ def _measure(
             caps=caps,
         ) as measurement:
             found = orders.with_orders(measurement, measurement.readings())
+            if claims:
+                found = residuals.with_thirds(measurement, found, promise.bound)
             readings[name] = [_named(reading, promise) for reading in found]
             if experiment.analysis.cluster and name == "enrolled":
                 clusters = _clusters(measurement) | orders.threshold_counts(measurement, found, promise.bound)
@@ -154,9 +160,10 @@ def _cluster_sums(i: int, columns: MetricColumns) -> list[Column]:
     return [Column(f"y_{i}", f"sum({y})"), Column(f"d_{i}", size)]
 
 
-def read_readings(artifact: SealedArtifact) -> dict[str, list[Reading]]:
+def read_readings(artifact: SealedArtifact, bound: Bound) -> dict[str, list[Reading]]:
     """The sealed readings of every population."""
-    return orders.read(artifact.path("orders.parquet"), evidence.read(artifact.path("moments.parquet")))
+    found = orders.read(artifact.path("orders.parquet"), evidence.read(artifact.path("moments.parquet")))
+    return residuals.read(artifact.json("residuals.json"), bound, found)
 
 
 def read_clusters(artifact: SealedArtifact) -> Mapping[str, Any]:

@@ -97,7 +97,7 @@ def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact, wh
     health = [checks.Finding(**raw) for raw in restored(validated, "health.json")]
     final, blocked = summary["final"], summary["blocked_populations"]
     setting = setting_of(workspace, promise, final=final, blocked=blocked, occasion=when)
-    readings = read_readings(measured)
+    readings = read_readings(measured, promise.bound)
     health += covariate_balance(promise.bound, readings["enrolled"])
     rows = infer(setting, readings, read_clusters(measured))
     tests = {key: test for row in rows for key, test in row.pop("tests", {}).items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.measure import Cell, Reading
+from xp_pipeline.lifecycle.measure import Reading
 from xp_pipeline.lifecycle.orders import pooled
+from xp_pipeline.lifecycle.residuals import everybody
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.cuped import cuped
 from xp_pipeline.stats.estimates import Estimate, Status
@@ -15,7 +16,7 @@ from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.proportions import proportion
 from xp_pipeline.stats.quantiles import quantile
 from xp_pipeline.stats.ratios import ratio
-from xp_pipeline.stats.skew import tails_unreliable
+from xp_pipeline.stats.skew import tails_unreliable, tails_unreliable_residual
 
 Estimator = Callable[..., Estimate]
 
@@ -26,15 +27,18 @@ def estimates(
     """The raw estimate, and the adjusted one where there are covariates; decisions read the last."""
     if metric.type == "quantile":
         return [_quantile(metric, reading, comparison, segment, level, alpha)]
-    size = len(metric.quantities) + len(reading.covariates)
-    control = _pooled(reading, comparison.against, segment, level, size)
-    treatment = _pooled(reading, comparison.arms, segment, level, size)
+    control = everybody(reading, metric, comparison.against, segment, level)
+    treatment = everybody(reading, metric, comparison.arms, segment, level)
     outcome = list(range(len(metric.quantities)))
-    found = [_raw_estimator(metric)(control.take(outcome), treatment.take(outcome), alpha=alpha)]
+    raw = control.take(outcome), treatment.take(outcome)
+    found = [_raw_estimator(metric)(*raw, alpha=alpha).cautioned(_caution(metric, *raw))]
     if reading.covariates:
         found.append(cuped(control, treatment, alpha=alpha, ratio=metric.type == "ratio"))
-    caution = _caution(metric, control, treatment)
-    return [estimate.cautioned(caution) for estimate in found]
+    thirds = reading.thirds.get(comparison.name) if not segment else None
+    if thirds:
+        pair, is_ratio = (thirds[0], thirds[1]), metric.type == "ratio"
+        found[-1] = found[-1].cautioned(tails_unreliable_residual(control, treatment, thirds=pair, ratio=is_ratio))
+    return found
 
 
 def _quantile(
@@ -42,10 +46,6 @@ def _quantile(
 ) -> Estimate:
     against, arms = (pooled(reading.orders, group, segment, level) for group in (comparison.against, comparison.arms))
     return quantile(against, arms, p=metric.quantile or 0.5, alpha=alpha)
-
-
-def _pooled(reading: Reading, arms: Sequence[str], segment: str, level: str, size: int) -> Moments:
-    return Moments.merge(*(reading.cells.get(Cell(arm, segment, level), Moments.empty(size)) for arm in arms))
 
 
 def _raw_estimator(metric: Metric) -> Estimator:

@@ -46,6 +46,7 @@ class Reading:
         cap: The cap in force, NaN where there is none.
         capped_share: Share of counting units above it.
         orders: Order statistics by cell, of a quantile metric only.
+        thirds: Third sums of the residuals of control and treatment by comparison; of a deciding reading at a look.
     """
 
     metric: str
@@ -55,6 +56,7 @@ class Reading:
     cap: float = float("nan")
     capped_share: float = float("nan")
     orders: Mapping[Cell, OrderStatistics] = field(default_factory=dict)
+    thirds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,6 +78,9 @@ class Measurement:
         segments: Columns of the population to break down by.
         extra: Further population columns kept with the values (the cluster).
         caps: Caps of metrics, by name, that an earlier look has fixed.
+
+    Attributes:
+        centred: Metric and variant to its variables as SQL and what was taken from each; known after ``readings``.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Measurement:
     ) -> None:
         self.plan = plan
         self._frozen = caps or {}
+        self.centred: dict[tuple[str, str], tuple[list[str], NDArray[np.float64]]] = {}
         self.segments = list(segments)
         self._population = population
         self._kept = [*segments, *extra]
@@ -139,6 +145,8 @@ class Measurement:
         wanted = [v for m in self.plan.metrics for v in self._variants(m, caps, missing, shifts)]
         for i, variables in enumerate(wanted):
             variables.reading = i
+            name = variables.metric.metric.name
+            self.centred[name, variables.variant] = variables.expressions, _shift_vector(variables, shifts)
         cells = self._moments(wanted, shifts)
         return [
             Reading(

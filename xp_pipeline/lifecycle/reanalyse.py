@@ -47,7 +47,7 @@ def reanalyse(
         alpha=alpha,
         correction=correction,
     )
-    rows = infer(setting, read_readings(measured), read_clusters(measured))
+    rows = infer(setting, read_readings(measured, promise.bound), read_clusters(measured))
     label = labels(promise, retrospective=bool(summary["retrospective"]), extra=["reanalysis"])
     begin = provenance(workspace, promise, as_of=as_of, look=int(look.payload["look"]), final=True, label=label)
     workspace.ledger.append(

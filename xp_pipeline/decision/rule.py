@@ -1,4 +1,4 @@
-"""The risk-aware rule: ship on proven benefit, tolerable harm, and data that can be trusted.
+"""The decision engine: time and trust first, then the rules, by default the risk-aware one.
 
 After Schultzberg, Ankargren, Fraanberg 2024 (arXiv 2402.11609): success metrics have several chances to win and
 share alpha; guardrails must all be non-inferior and each keeps its own alpha; deterioration has a budget of its own.
@@ -6,74 +6,58 @@ share alpha; guardrails must all be non-inferior and each keeps its own alpha; d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xp_pipeline.decision.counterfactual import nearest
+from xp_pipeline.decision.finding import Finding
+from xp_pipeline.decision.reasons import about_guardrail, about_harm, about_primary
+from xp_pipeline.decision.rules import RISK_AWARE, TESTED, RuleList, State
 from xp_pipeline.decision.verdict import Decision, Reason, Verdict
 
-RULE = "risk_aware"
+__all__ = ["Finding", "decide"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What is known about one metric in one arm.
+class _Look:
+    """Where in its plan an experiment is, and the rules it is judged by.
 
     Attributes:
-        effect, low, high: Absolute effect and its interval; lift is a fraction, NaN where undefined.
-        p_adjusted, alpha: The adjusted two-sided p-value and the level it is held against.
-        margin, margin_relative, ni_holds, ni_bound: Of a guardrail.
-        deterioration_p: One-sided p-value of harm.
-        power: At the planned effect, with the observed n and variance.
-        mde, planned_mde: Smallest absolute effect detectable now, and the one planned for.
-        extend_days: Days of planned looks that remain.
+        final: Whether no look follows.
+        may_extend: Whether the plan allows to go on after a final look.
+        harm_alpha: One-sided level of each test of harm that has no boundary of its own.
     """
 
-    metric: str
-    role: str
-    direction: str
-    status: str
-    reason: str
-    effect: float
-    low: float
-    high: float
-    lift: float
-    p_adjusted: float | None
-    alpha: float
-    margin: float | None
-    margin_relative: bool
-    ni_holds: bool | None
-    ni_bound: float | None
-    deterioration_p: float | None
-    power: float | None
-    mde: float | None
-    planned_mde: float | None
-    extend_days: int | None
+    rules: RuleList
+    final: bool
+    may_extend: bool
+    harm_alpha: float
 
-    @property
-    def good(self) -> float:
-        """The effect in the good direction."""
-        return self.effect if self.direction == "increase" else -self.effect
+    def judge(self, finding: Finding, state: State) -> bool:
+        """Whether a finding is in a state; between looks only what crossed its boundary is."""
+        if state == "wins":
+            return finding.wins and (self.final or finding.significant is not None)
+        if state == "harmed":
+            return finding.harmed(self.harm_alpha) and (self.final or finding.deteriorated is not None)
+        if state == "settled":
+            return finding.futile or (self.final and (finding.precise or not finding.defined))
+        return finding.safe if state == "safe" else not finding.defined
 
-    @property
-    def defined(self) -> bool:
-        return self.status == "ok"
+    def harmed(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Findings of a significant harm."""
+        return [f for f in findings if f.role in TESTED and self.judge(f, "harmed")]
 
-    @property
-    def wins(self) -> bool:
-        """Significantly better."""
-        return self.defined and self.p_adjusted is not None and self.p_adjusted <= self.alpha and self.good > 0
-
-    def moved(self) -> str:
-        """What happened, in words: ``conversion rose by 0.42 % (adjusted p = 0.003)``."""
-        verb = "rose" if self.effect > 0 else "fell" if self.effect < 0 else "did not move"
-        size = f" by {abs(self.lift):.2%}" if math.isfinite(self.lift) else f" by {abs(self.effect):.4g}"
-        p = f" (adjusted p = {_p(self.p_adjusted)})" if self.p_adjusted is not None else ""
-        return f"{self.metric} {verb}{size if self.effect else ''}{p}"
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
+    def verdict(self, findings: Sequence[Finding]) -> Verdict:
+        """What the rules say of one arm."""
+        known = any(f.defined for f in findings if f.role == "primary")
+        if not known and not self.harmed(findings):
+            return Verdict.NOT_DECIDABLE if self.final else Verdict.RUNNING
+        outcome = self.rules.outcome(findings, self.judge)
+        if outcome != "extend":
+            return Verdict(outcome)
+        if not self.final:
+            return Verdict.RUNNING
+        return Verdict.EXTEND if self.may_extend else Verdict.RERUN
 
 
 def decide(
@@ -87,38 +71,57 @@ def decide(
     minimum_days: int,
     days_to_end: int | None,
     deterioration_alpha: float = 0.01,
+    looks_left: int = 0,
+    rules: RuleList = RISK_AWARE,
 ) -> Decision:
     """The verdict about one arm; every combination of findings has one.
 
+    A fixed-horizon design is decided at its end. A sequential one may ship or stop at any look where a boundary
+    was crossed, and runs on otherwise. What is not settled at the end is extended only where looks remain or a
+    blinded re-estimate allows it (``Finding.extend_days``); otherwise the advice is to rerun.
+
     Args:
         findings: The deciding row of each metric.
+        final: Whether this look is the last: the planned end, or an early conclusion.
         blocked: Sentences of blocking checks that failed and were not overridden.
         warnings: Sentences of checks that warn.
         days_run, minimum_days, days_to_end: The calendar, where there is one.
+        deterioration_alpha: One-sided budget of an arm's tests of harm, in equal shares.
+        looks_left: Planned looks after this one; 0 before the end is a fixed-horizon design.
+        rules: What to do with which findings.
     """
-    early = _early(final, blocked, days_run, minimum_days, days_to_end)
+    early = _early(final, looks_left, blocked, days_run, minimum_days, days_to_end)
     if early:
-        return Decision(arm, early[0], RULE, early[1])
-    primary = [f for f in findings if f.role == "primary"]
-    guardrails = [f for f in findings if f.role == "guardrail"]
-    harmed = [f for f in findings if f.role != "exploratory" and _harmed(f, deterioration_alpha)]
+        return Decision(arm, early[0], rules.name, early[1])
+    tested = sum(f.role in TESTED for f in findings)
+    may_extend = looks_left > 0 or any(f.extend_days for f in findings)
+    look = _Look(rules, final, may_extend, deterioration_alpha / max(tested, 1))
+    verdict = look.verdict(findings)
+    other = nearest(findings, look.verdict)
     reasons = [
-        *_about_primary(primary),
-        *(_about_guardrail(f) for f in guardrails),
-        *_about_harm(harmed),
+        *(about_primary(f, wins=look.judge(f, "wins"), final=final) for f in findings if f.role == "primary"),
+        *(about_guardrail(f, final=final) for f in findings if f.role == "guardrail"),
+        *about_harm(look.harmed(findings)),
         Reason(True, "No blocking quality check failed."),
         *(Reason(True, f"Caution: {sentence}") for sentence in warnings),
+        *_next(verdict, looks_left, findings),
+        *([Reason(None, other.sentence)] if other else []),
     ]
-    return Decision(arm, _verdict(primary, guardrails, harmed), RULE, tuple(reasons))
+    return Decision(arm, verdict, rules.name, tuple(reasons), other)
 
 
 def _early(
-    final: bool, blocked: Sequence[str], days_run: int | None, minimum_days: int, days_to_end: int | None
+    final: bool,
+    looks_left: int,
+    blocked: Sequence[str],
+    days_run: int | None,
+    minimum_days: int,
+    days_to_end: int | None,
 ) -> tuple[Verdict, tuple[Reason, ...]] | None:
     """Verdicts that need no estimate: the data is not to be trusted, or it is not time."""
     if blocked:
         return Verdict.NOT_DECIDABLE, tuple(Reason(False, sentence) for sentence in blocked)
-    if not final:
+    if not final and looks_left < 1:
         left = f", {days_to_end} days from now" if days_to_end else ""
         return Verdict.NOT_DUE, (Reason(False, f"A fixed-horizon design is decided at its planned end{left}."),)
     if days_run is not None and days_run < minimum_days:
@@ -126,72 +129,17 @@ def _early(
     return None
 
 
-def _harmed(finding: Finding, alpha: float) -> bool:
-    return finding.defined and finding.deterioration_p is not None and finding.deterioration_p <= alpha
-
-
-def _verdict(primary: Sequence[Finding], guardrails: Sequence[Finding], harmed: Sequence[Finding]) -> Verdict:
-    if not any(f.defined for f in primary):
-        return Verdict.NOT_DECIDABLE
-    if harmed:
-        return Verdict.DO_NOT_SHIP
-    won = any(f.wins for f in primary)
-    safe = all(f.ni_holds for f in guardrails)
-    if won and safe:
-        return Verdict.SHIP
-    if won:
-        return Verdict.EXTEND
-    return Verdict.DO_NOT_SHIP if all(_enough(f) for f in primary if f.defined) else Verdict.EXTEND
-
-
-def _enough(finding: Finding) -> bool:
-    """Whether an effect of the planned size would have been seen; with no size planned, the end decides."""
-    if finding.planned_mde is None or finding.mde is None:
-        return True
-    return finding.mde <= finding.planned_mde
-
-
-def _about_primary(primary: Sequence[Finding]) -> list[Reason]:
-    reasons = []
-    for f in primary:
-        if not f.defined:
-            reasons.append(Reason(False, f"Primary {f.metric} has no estimate: {f.reason or f.status}."))
-        elif f.wins:
-            reasons.append(Reason(True, f"Primary {f.moved()}: a significant improvement."))
-        else:
-            enough = "" if _enough(f) else f"; {_more_units(f)}"
-            reasons.append(Reason(False, f"Primary {f.moved()}: no significant improvement{enough}."))
-    return reasons
-
-
-def _more_units(finding: Finding) -> str:
-    if finding.extend_days:
-        return f"{finding.extend_days} days of planned looks remain"
-    return "an effect of the planned size could have been missed, so rerun with more units"
-
-
-def _about_guardrail(finding: Finding) -> Reason:
-    if not finding.defined or finding.ni_holds is None or finding.margin is None:
-        why = finding.reason or "no test was possible"
-        return Reason(False, f"Guardrail {finding.metric} is not shown to be safe: {why}.")
-    margin = f"{finding.margin:.2%}" if finding.margin_relative else f"{finding.margin:g}"
-    bound = finding.ni_bound if finding.ni_bound is not None else math.nan
-    shown = f"{bound:+.2%}" if finding.margin_relative else f"{bound:+.4g}"
-    if finding.ni_holds:
-        return Reason(True, f"Guardrail {finding.metric}: harm above {margin} is excluded (bound {shown}).")
-    return Reason(
-        False,
-        f"Guardrail {finding.metric}: harm above {margin} cannot be excluded (bound {shown}); "
-        f"a margin of {_margin_needed(finding, bound)} would have held.",
-    )
-
-
-def _margin_needed(finding: Finding, bound: float) -> str:
-    needed = abs(bound)
-    return f"{needed:.2%}" if finding.margin_relative else f"{needed:.4g}"
-
-
-def _about_harm(harmed: Sequence[Finding]) -> list[Reason]:
-    if not harmed:
-        return [Reason(True, "No metric got significantly worse.")]
-    return [Reason(False, f"{f.role.capitalize()} {f.moved()}: a significant harm.") for f in harmed]
+def _next(verdict: Verdict, looks_left: int, findings: Sequence[Finding]) -> list[Reason]:
+    """What an unsettled verdict asks for."""
+    if verdict == Verdict.RUNNING:
+        left = "one planned look remains" if looks_left == 1 else f"{looks_left} planned looks remain"
+        return [Reason(None, f"No boundary that decides was crossed; {left}.")]
+    if verdict == Verdict.EXTEND:
+        days = max((f.extend_days for f in findings if f.extend_days), default=None)
+        return [Reason(None, f"The plan allows to go on{f' for {days} days' if days else ''}.")]
+    if verdict != Verdict.RERUN:
+        return []
+    open_ones = [f for f in findings if (f.role == "guardrail" and not f.safe) or (f.role == "primary" and not f.wins)]
+    times = max((f.units_needed for f in open_ones if f.units_needed), default=1.0)
+    size = f" with about {times:.1f} times the units" if times > 1.05 else ""
+    return [Reason(None, f"No look is planned after this one: to settle it, rerun{size}.")]

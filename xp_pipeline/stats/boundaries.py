@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -108,46 +108,11 @@ def boundary(
     Raises:
         EvidenceError: Fractions are not positive, not increasing, or go on beyond the plan.
     """
-    budget = _budget(alpha, two_sided)
     _check_information(fractions)
-
-    def solve(path: Path, index: int, spent: float) -> Look:
-        t = fractions[index]
-        return _look(path, t, spent, spending.spent(t, alpha=budget), two_sided)
-
-    return _walked(fractions, solve)
-
-
-def shaped_boundary(
-    fractions: Sequence[float], *, shape: float, alpha: float = 0.05, two_sided: bool = True
-) -> tuple[Look, ...]:
-    """The boundary C t^(shape - 1/2), with C such that it is crossed with the probability alpha.
-
-    Wang, Tsiatis 1987, Biometrics 43: shape 0.5 is Pocock's constant boundary, 0 that of O'Brien and Fleming.
-    All looks must be planned; spending functions do not need that.
-
-    Args:
-        fractions: Increasing shares of the planned information.
-        shape: Exponent of the information, 0 to 0.5 as a rule.
-        alpha, two_sided: As for ``next_look``.
-    """
-    from scipy import optimize
-
-    budget = _budget(alpha, two_sided)
-    _check_information(fractions)
-
-    def looks(constant: float) -> tuple[Look, ...]:
-        def fix(path: Path, index: int, spent: float) -> Look:
-            t = fractions[index]
-            z = min(constant * t ** (shape - 0.5), NEVER)
-            return Look(t, spent + path.above(t, z), z, -z if two_sided else None)
-
-        return _walked(fractions, fix)
-
-    def excess(constant: float) -> float:
-        return looks(constant)[-1].alpha_spent - budget
-
-    return looks(optimize.brentq(excess, z_of_p(budget), NEVER, xtol=1e-12))
+    looks: list[Look] = []
+    for t in fractions:
+        looks.append(next_look(looks, information=t, spending=spending, alpha=alpha, two_sided=two_sided))
+    return tuple(looks)
 
 
 def grown(before: float, after: float) -> bool:
@@ -210,20 +175,21 @@ def repeated_interval(estimate: Estimate, look: Look) -> tuple[float, float, Rel
     if estimate.status != Status.OK:
         return math.nan, math.nan, without_lift(estimate.status, estimate.reason)
     q = -t_quantile(float(special.ndtr(-look.upper)), estimate.df)
-    variances = estimate.var_mean_control, estimate.var_mean_treatment, estimate.cov_means
-    lift = fieller(estimate.mean_control, estimate.mean_treatment, *variances, q=q)
+    lift = fieller(estimate.mean_control, estimate.mean_treatment, *joint_variances(estimate), q=q)
     return estimate.effect - q * estimate.se, estimate.effect + q * estimate.se, lift
 
 
-def _walked(fractions: Sequence[float], solve: Callable[[Path, int, float], Look]) -> tuple[Look, ...]:
-    """Looks solved one after the other, each on the path that survives those before it."""
-    looks: list[Look] = []
-    path = Path.start()
-    for index in range(len(fractions)):
-        looks.append(solve(path, index, looks[-1].alpha_spent if looks else 0.0))
-        if index + 1 < len(fractions):
-            path = _after(path, looks[-1], fractions[index + 1])
-    return tuple(looks)
+def joint_variances(estimate: Estimate) -> tuple[float, float, float]:
+    """Variances of the means of control and treatment and their covariance, such that the effect's error is ``se``.
+
+    A score estimate's error is that under the null: the lift is held to it too, so that both scales decide alike.
+    """
+    v_c, v_t, cov = estimate.var_mean_control, estimate.var_mean_treatment, estimate.cov_means
+    total = v_c + v_t - 2 * cov
+    if total <= 0:
+        return 0.0, estimate.se**2, 0.0
+    scale = estimate.se**2 / total
+    return v_c * scale, v_t * scale, cov * scale
 
 
 @lru_cache(maxsize=256)

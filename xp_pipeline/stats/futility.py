@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
+from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.boundaries import Look
 from xp_pipeline.stats.brownian import NEVER, Path
 from xp_pipeline.stats.spending import Spending
@@ -18,10 +20,15 @@ def futility_bounds(looks: Sequence[Look], *, drift: float, beta: float, spendin
 
     Args:
         looks: Looks in order, of a plan or of the ledger; their upper boundaries are read.
-        drift: Mean of the statistic at the planned information under the planned effect, positive.
+        drift: Mean of the statistic at the planned information under the planned effect, at least 0.
         beta: Probability of stopping for futility under the planned effect, over all looks.
         spending: How beta is spent.
+
+    Raises:
+        EvidenceError: The drift is negative or not finite, or beta not one from 0 to 0.5.
     """
+    if not 0 <= drift < math.inf:
+        raise EvidenceError("futility is judged at a planned effect", found=drift, allowed="a drift of 0 or more")
     bounds: list[float] = []
     for path, look, spent in _surviving(looks, bounds, drift, beta, spending):
         share = spending.spent(look.information, alpha=beta) - spent

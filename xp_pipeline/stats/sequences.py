@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.estimates import NAN, Estimate, Relative, Status, without_lift
 from xp_pipeline.stats.means import SMALLEST_P, checked_level
-from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.relative import fieller
 
 FEWEST_UNITS = 100
@@ -16,6 +15,8 @@ FEWEST_UNITS = 100
 
 FEWEST_NONZERO = 25
 """Units of an arm with a value other than 0 before which it makes none."""
+
+_QUANTILES = ("quantile", "clustered_quantile")
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,10 @@ def burn_in(estimate: Estimate, *, nonzero: tuple[float, float] | None = None) -
 
     Args:
         estimate: The comparison at this look.
-        nonzero: Units of control and treatment with a value other than 0, counted or by ``nonzero_units``.
-            Unless given, n m^2 / (m^2 + s^2) of the estimate's means and unadjusted variances, which never
-            exceeds the count: exact for a proportion, 0 for a metric that balances around 0, whose caller must
-            count.
+        nonzero: Units of control and treatment with a value other than 0. Unless given, (sum x)^2 / sum x^2 from
+            the estimate's means and unadjusted variances, which never exceeds their number (Cauchy-Schwarz):
+            exact for a proportion, 0 for a metric that balances around 0, whose caller must count. Those of a
+            ratio are of its linearised units.
     """
     units = estimate.n_control, estimate.n_treatment
     told = "" if nonzero else ", as far as its mean and variance tell,"
@@ -125,24 +126,26 @@ def burn_in(estimate: Estimate, *, nonzero: tuple[float, float] | None = None) -
     return ""
 
 
-def nonzero_units(moments: Moments) -> float:
-    """A lower bound of the units whose outcome is not 0: (sum x)^2 / sum x^2 (Cauchy-Schwarz).
-
-    Exact where all values other than 0 are equal, as for a proportion; 0 where they balance around 0.
-    """
-    return _effective(moments.n, float(moments.mean[0]), float(moments.comoment[0, 0]))
-
-
 def _nonzero(estimate: Estimate) -> tuple[float, float]:
+    """Lower bounds for control and treatment; unbounded for a quantile, which refuses itself where data are few."""
     e = estimate
+    if e.estimator in _QUANTILES:
+        return math.inf, math.inf
     kept = max(1 - e.variance_reduction, 1e-12)
     return (
-        _effective(e.n_control, e.mean_control, (e.n_control - 1) * e.var_control / kept),
-        _effective(e.n_treatment, e.mean_treatment, (e.n_treatment - 1) * e.var_treatment / kept),
+        _effective(e.n_control, e.mean_control, _variance(e.var_control, e.var_mean_control, e.n_control) / kept),
+        _effective(
+            e.n_treatment, e.mean_treatment, _variance(e.var_treatment, e.var_mean_treatment, e.n_treatment) / kept
+        ),
     )
 
 
-def _effective(n: int, mean: float, squares: float) -> float:
-    """(sum x)^2 / sum x^2 from the mean and the central sum of squares; 0 where all values are 0."""
-    total = squares + n * mean**2
+def _variance(per_unit: float, of_mean: float, n: int) -> float:
+    """Variance per unit, from that of the mean where an estimator has none (per cluster then)."""
+    return n * of_mean if math.isnan(per_unit) else per_unit
+
+
+def _effective(n: int, mean: float, variance: float) -> float:
+    """(sum x)^2 / sum x^2; 0 where all values are 0."""
+    total = (n - 1) * variance + n * mean**2
     return (n * mean) ** 2 / total if total > 0 else 0.0

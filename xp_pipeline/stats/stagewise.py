@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xp_pipeline.errors import EvidenceError
-from xp_pipeline.stats.boundaries import Look, paths, z_of_p
+from xp_pipeline.stats.boundaries import Look, joint_variances, paths, z_of_p
 from xp_pipeline.stats.brownian import Exits
 from xp_pipeline.stats.estimates import NAN, UNDEFINED, Estimate, Relative, Status, without_lift
 from xp_pipeline.stats.means import checked_level, t_quantile, t_sf
@@ -87,7 +87,7 @@ class _Ordering:
     """Probabilities, at any true effect, of outcomes above and below the observed one."""
 
     def __init__(self, looks: Sequence[Look], estimate: Estimate) -> None:
-        self.estimate = estimate
+        self.estimate, self.variances = estimate, joint_variances(estimate)
         *earlier, (self.path, self.look) = zip(paths(looks), looks, strict=True)
         self.over = Exits.of((path, look.information, look.upper) for path, look in earlier)
         self.under = Exits.of(
@@ -118,7 +118,7 @@ class _Ordering:
         q, size = -t_quantile(side, e.df), abs(e.mean_control)
         unit = e.se / size
         point = e.effect / size
-        if not size > q * math.sqrt(e.var_mean_control):
+        if not size > q * math.sqrt(self.variances[0]):
             reason = "the control mean is not distinguishable from 0"
             return Relative(Status.UNBOUNDED, reason, point, -math.inf, math.inf)
 
@@ -143,8 +143,8 @@ class _Ordering:
         """Fieller's statistic against a lift."""
         e = self.estimate
         k = 1 + math.copysign(lift, lift * e.mean_control)
-        variance = e.var_mean_treatment + k**2 * e.var_mean_control - 2 * k * e.cov_means
-        return (e.mean_treatment - k * e.mean_control) / math.sqrt(variance)
+        v_c, v_t, cov = self.variances
+        return (e.mean_treatment - k * e.mean_control) / math.sqrt(v_t + k**2 * v_c - 2 * k * cov)
 
 
 def _crossed(share_at: Callable[[float], float], share: float, start: float) -> float:

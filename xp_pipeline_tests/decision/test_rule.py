@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xp_pipeline.decision.rule import Finding, decide
+from xp_pipeline.decision.finding import Finding
+from xp_pipeline.decision.rule import decide
+from xp_pipeline.decision.rules import ALL_PRIMARY, RISK_AWARE
 from xp_pipeline.decision.verdict import Decision, Verdict
 
 NOTHING = Finding(
@@ -39,12 +41,13 @@ def _decided(*findings: Finding, **changed: Any) -> Decision:
     [
         ([WIN], Verdict.SHIP),
         ([WIN, SAFE], Verdict.SHIP),
-        ([WIN, UNSAFE], Verdict.EXTEND),
-        ([WIN, UNKNOWN], Verdict.EXTEND),
+        ([WIN, UNSAFE], Verdict.RERUN),
+        ([WIN, UNKNOWN], Verdict.RERUN),
+        ([WIN, dataclasses.replace(UNSAFE, extend_days=7)], Verdict.EXTEND),
         ([NOTHING], Verdict.DO_NOT_SHIP),
         ([HARM], Verdict.DO_NOT_SHIP),
         ([WIN, dataclasses.replace(HARM, role="secondary", metric="s")], Verdict.DO_NOT_SHIP),
-        ([dataclasses.replace(NOTHING, mde=0.4, planned_mde=0.2)], Verdict.EXTEND),
+        ([dataclasses.replace(NOTHING, mde=0.4, planned_mde=0.2)], Verdict.RERUN),
         ([dataclasses.replace(NOTHING, mde=0.1, planned_mde=0.2)], Verdict.DO_NOT_SHIP),
         ([dataclasses.replace(NOTHING, status="degenerate", reason="no variance")], Verdict.NOT_DECIDABLE),
         ([], Verdict.NOT_DECIDABLE),
@@ -71,6 +74,79 @@ def test_the_nearest_margin_that_would_have_held_is_named() -> None:
     assert "a margin of 2.40% would have held" in sentences
 
 
+CROSSED = dataclasses.replace(NOTHING, p_adjusted=None, significant=True, effect=0.3)
+STOPPED = dataclasses.replace(NOTHING, p_adjusted=None, deteriorated=True, effect=-0.3)
+
+
+@pytest.mark.parametrize(
+    ("findings", "verdict"),
+    [
+        ([CROSSED], Verdict.SHIP),
+        ([CROSSED, SAFE], Verdict.SHIP),
+        ([CROSSED, UNSAFE], Verdict.RUNNING),
+        ([STOPPED], Verdict.DO_NOT_SHIP),
+        ([CROSSED, dataclasses.replace(STOPPED, role="secondary", metric="s")], Verdict.DO_NOT_SHIP),
+        ([dataclasses.replace(NOTHING, significant=False)], Verdict.RUNNING),
+        ([dataclasses.replace(NOTHING, futile=True)], Verdict.DO_NOT_SHIP),
+        ([dataclasses.replace(NOTHING, status="insufficient_data", reason="burn-in")], Verdict.RUNNING),
+    ],
+)
+def test_an_interim_look_decides_only_what_crossed_its_boundary(findings: list[Finding], verdict: Verdict) -> None:
+    assert _decided(*findings, final=False, looks_left=3).verdict == verdict
+
+
+def test_a_running_experiment_says_what_remains_and_what_was_not_tested() -> None:
+    untested = dataclasses.replace(SAFE, ni_holds=None)
+    said = [reason.sentence for reason in _decided(CROSSED, untested, final=False, looks_left=1).reasons]
+    assert "Guardrail g is not shown to be safe: it was not tested at this reading." in said
+    assert "No boundary that decides was crossed; one planned look remains." in said
+
+
+@pytest.mark.parametrize("finding", [WIN, HARM])
+def test_a_p_value_decides_nothing_between_looks(finding: Finding) -> None:
+    """Only a boundary can be crossed at an interim look; a fixed-horizon p-value is not held against one."""
+    assert _decided(finding, final=False, looks_left=3).verdict == Verdict.RUNNING
+    assert _decided(finding, final=True).verdict != Verdict.RUNNING
+
+
+def test_the_last_look_needs_a_boundary_too_where_there_is_one() -> None:
+    assert _decided(dataclasses.replace(WIN, significant=False)).verdict == Verdict.DO_NOT_SHIP
+    assert _decided(dataclasses.replace(HARM, deteriorated=False)).verdict == Verdict.DO_NOT_SHIP
+    assert _decided(CROSSED).verdict == Verdict.SHIP
+
+
+def test_looks_that_remain_after_an_early_end_allow_to_go_on() -> None:
+    decision = _decided(WIN, UNSAFE, looks_left=2)
+    assert decision.verdict == Verdict.EXTEND
+    assert "The plan allows to go on." in [reason.sentence for reason in decision.reasons]
+
+
+def test_a_rerun_is_advised_with_the_units_it_takes() -> None:
+    """The bound is 1.5 points from the effect and must come within 1.1 of it: (1.5 / 1.1)^2 = 1.9 times the units."""
+    guardrail = dataclasses.replace(UNSAFE, lift=-0.009, ni_bound=-0.024)
+    said = " ".join(reason.sentence for reason in _decided(WIN, guardrail).reasons)
+    assert "rerun with about 1.9 times the units" in said
+    hopeless = dataclasses.replace(UNSAFE, lift=-0.03, ni_bound=-0.05)
+    assert hopeless.units_needed is None
+    assert "to settle it, rerun." in " ".join(reason.sentence for reason in _decided(WIN, hopeless).reasons)
+
+
+def test_harm_shares_its_budget_over_the_metrics_tested() -> None:
+    """One-sided 1 % over two metrics: p = 0.004 is a harm, 0.006 is not; exploratory metrics take no share."""
+    for p, verdict in ((0.004, Verdict.DO_NOT_SHIP), (0.006, Verdict.SHIP)):
+        worse = dataclasses.replace(HARM, role="secondary", metric="s", deterioration_p=p)
+        exploratory = dataclasses.replace(HARM, role="exploratory", metric="e")
+        assert _decided(WIN, worse, exploratory).verdict == verdict
+
+
+def test_another_rule_list_decides_by_other_conditions() -> None:
+    second = dataclasses.replace(NOTHING, metric="m2")
+    assert _decided(WIN, second).verdict == Verdict.SHIP
+    decision = _decided(WIN, second, rules=ALL_PRIMARY)
+    assert decision.verdict == Verdict.DO_NOT_SHIP
+    assert decision.rule == "all_primary"
+
+
 numbers = st.floats(-1, 1)
 shares = st.one_of(st.none(), st.floats(0, 1))
 findings = st.builds(
@@ -94,13 +170,21 @@ findings = st.builds(
     power=shares,
     mde=shares,
     planned_mde=shares,
-    extend_days=st.none(),
+    extend_days=st.one_of(st.none(), st.just(7)),
+    se=st.one_of(st.just(math.nan), st.floats(0.01, 1)),
+    significant=st.one_of(st.none(), st.booleans()),
+    deteriorated=st.one_of(st.none(), st.booleans()),
+    futile=st.booleans(),
+    winning_effect=st.one_of(st.none(), st.floats(0.01, 1)),
+    harmful_effect=st.one_of(st.none(), st.floats(0.01, 1)),
+    margin_needed=st.one_of(st.none(), st.floats(-1, 1)),
 )
 
 
-@given(st.lists(findings, max_size=5), st.booleans())
-def test_every_combination_has_a_verdict_and_reasons(found: list[Finding], final: bool) -> None:
-    decision = _decided(*found, final=final)
+@given(st.lists(findings, max_size=5), st.booleans(), st.integers(0, 3), st.sampled_from([RISK_AWARE, ALL_PRIMARY]))
+def test_every_combination_has_a_verdict_and_reasons(found: list[Finding], final, looks_left, rules) -> None:
+    decision = _decided(*found, final=final, looks_left=looks_left, rules=rules)
+    assert (decision.verdict == Verdict.NOT_DUE) == (not final and not looks_left)
     assert decision.verdict in Verdict
     assert decision.reasons
     if decision.verdict == Verdict.SHIP:

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from xp_pipeline.errors import EvidenceError
 from xp_pipeline.stats.estimates import Status
@@ -152,3 +152,26 @@ def test_peeking_forty_times_keeps_the_error_and_finds_a_mismatch() -> None:
     error = ever(looks(0.5, replicates, "sequential srm, null"), 20)
     assert error <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / replicates)
     assert ever(looks(0.53, 60, "sequential srm, 53 to 47"), 20) > 0.9
+
+
+@pytest.mark.parametrize(("shares", "alpha"), [((0.5, 0.5), 0.05), ((0.9, 0.1), 0.05), ((0.5, 0.5), 0.01)])
+def test_peeking_at_every_unit_keeps_the_error(shares: tuple[float, float], alpha: float) -> None:
+    """400 samples of 20 000 units, the e-value read at each: it reaches 1/alpha in alpha at most, plus 3 errors."""
+    replicates, units = 400, 20_000
+    rng = np.random.default_rng(zlib.crc32(f"sequential srm, every unit, {shares}, {alpha}".encode()))
+    first = (rng.random((replicates, units)) < shares[0]).cumsum(axis=1)
+    n = np.arange(1, units + 1)
+    log_e = log_e_value(first, n, shares)
+    rate = float(np.mean((log_e >= -math.log(alpha)).any(axis=1)))
+    assert rate <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / replicates)
+    last = {"a": int(first[0, -1]), "b": units - int(first[0, -1])}
+    weights = {"a": shares[0], "b": shares[1]}
+    assert sequential(last, weights).log_e_value == pytest.approx(log_e[0, -1], abs=1e-6)
+
+
+def log_e_value(first: np.ndarray, n: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
+    """log B(a + n) - log B(a) - sum n_i log w_i of two arms, a = 1000 w."""
+    a, b = 1000 * shares[0], 1000 * shares[1]
+    held = special.gammaln(a + first) + special.gammaln(b + n - first) - special.gammaln(a + b + n)
+    at_start = special.gammaln(a) + special.gammaln(b) - special.gammaln(a + b)
+    return held - at_start - first * math.log(shares[0]) - (n - first) * math.log(shares[1])

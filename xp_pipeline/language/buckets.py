@@ -28,7 +28,11 @@ def key(salt: str, *splitters: str | int | bool) -> bytes:
     Raises:
         DataError: a splitter is a float, a null or anything else without one exact text.
     """
-    return SEPARATOR.join([salt, *(_text(value) for value in splitters)]).encode("utf-8")
+    text = SEPARATOR.join([salt, *(_text(value) for value in splitters)])
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError("half of a surrogate pair is not text", found=ascii(text)[:80]) from None
 
 
 def _text(value: object) -> str:
@@ -55,14 +59,14 @@ def _ranges(shares: Mapping[str, float]) -> tuple[list[str], list[float]]:
     weighted = {arm: share for arm, share in shares.items() if share > 0}
     if not weighted:
         raise DataError("no arm has a positive share", found=dict(shares))
-    total = sum(weighted.values())
-    return list(weighted), [bound / total for bound in accumulate(weighted.values())]
+    bounds = list(accumulate(weighted.values()))
+    return list(weighted), [bound / bounds[-1] for bound in bounds]
 
 
 def bucket_sql(salt: str, expressions: Sequence[str]) -> str:
     """The same number as SQL over columns of integers, text or booleans."""
     parts = " || ".join([_literal(salt), *(f"chr(31) || CAST({e} AS VARCHAR)" for e in expressions)])
-    return f"(CAST('0x' || substr(md5({parts}), 1, {_DIGITS}) AS BIGINT) / {_RANGE}.0)"
+    return f"(CAST('0x' || substr(md5({parts}), 1, {_DIGITS}) AS BIGINT) / CAST({_RANGE} AS DOUBLE))"
 
 
 def choose_sql(u: str, shares: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Commands that show: plan, results, report."""
+"""Commands that show: results, report."""
 
 from __future__ import annotations
 
@@ -15,24 +15,8 @@ FORMATS = ("table", "json", "csv", "parquet")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (plan, results, report):
+    for command in (results, report):
         app.command()(command)
-
-
-def plan(experiment: Id, output: Annotated[str, typer.Option("--format", help="table or json.")] = "table") -> None:
-    """Sample size, smallest detectable effect and run time; registers nothing."""
-    from xp_pipeline.cli.planned import show_plan
-    from xp_pipeline.lifecycle.planning import make_plan
-    from xp_pipeline.lifecycle.preview import previewed
-    from xp_pipeline.lifecycle.workspace import Workspace
-    from xp_pipeline.serialization import serialize_to_json
-
-    workspace = Workspace.open()
-    made = make_plan(workspace, previewed(workspace, experiment))
-    if output == "json":
-        typer.echo(serialize_to_json(made, indent=2))
-    else:
-        show_plan(made)
 
 
 def results(

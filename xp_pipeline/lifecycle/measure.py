@@ -271,7 +271,7 @@ def _limit(cap: Cap, values: NDArray[np.float64]) -> float:
 
 def _read_as(column: str, variant: str, caps: Mapping[str, tuple[float, float]]) -> str:
     if variant == "capped" and np.isfinite(caps[column][0]):
-        return f"least({column}, {caps[column][0]!r})"
+        return f"CASE WHEN {column} IS NOT NULL THEN least({column}, {caps[column][0]!r}) END"
     if variant == "log":
         return f"CASE WHEN {column} > -1 THEN ln(1 + {column}) END"
     return column

@@ -11,6 +11,7 @@ from xp_pipeline.report import charts, theme, words
 from xp_pipeline.report.document import ReportDocument
 from xp_pipeline.report.format import DASH
 from xp_pipeline.report.health import Check
+from xp_pipeline.report.planned_curve import curve_svg
 from xp_pipeline.report.svg import printable
 
 
@@ -31,6 +32,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         charts=charts,
+        curve_svg=curve_svg,
         dash=DASH,
         deviation_limit=deviation_limit,
         marks=words.MARKS,

@@ -31,6 +31,24 @@ class FlowStep(TypedDict):
     by_arm: NotRequired[Mapping[str, int]]
 
 
+class PlannedCurve(TypedDict):
+    """What a metric and arm could tell by day, each a list as long as ``days``.
+
+    Attributes:
+        days: Days since the start.
+        least: Smallest effect detected, or margin ruled out, in the metric's unit; None where none is.
+        lift: The same as a fraction of the baseline mean.
+        extrapolated: Whether the day lies beyond the history that was replayed.
+        end: Day of the planned end with windows complete; None without one.
+    """
+
+    days: Sequence[int]
+    least: Sequence[float | None]
+    lift: Sequence[float | None]
+    extrapolated: Sequence[bool]
+    end: NotRequired[float | None]
+
+
 class PlannedMetric(TypedDict):
     """What was planned for one metric and arm.
 
@@ -38,11 +56,15 @@ class PlannedMetric(TypedDict):
         metric: Metric name.
         arm: Arm compared with the control.
         n: Planned units of the arm; None where there was no baseline to plan from.
+        role: Role of the metric.
         planned_effect: Absolute effect that these units are to detect, in the metric's unit.
-        mde: Smallest absolute effect detectable in the planned time, in the metric's unit.
+        margin: Harm that these units are to rule out, of a guardrail, in the metric's unit.
+        wanted_relative: Either as a fraction of the baseline mean.
+        mde: Smallest absolute effect detectable, or margin ruled out, in the planned time, in the metric's unit.
         mde_relative: The same as a fraction of the baseline mean.
         days: Days until the planned units are reached.
         baseline: Where the baseline comes from, or why there is none.
+        curve: What is in reach by day.
     """
 
     metric: str
@@ -51,7 +73,11 @@ class PlannedMetric(TypedDict):
     mde: NotRequired[float | None]
     mde_relative: NotRequired[float | None]
     days: NotRequired[float | None]
+    role: NotRequired[str]
     planned_effect: NotRequired[float | None]
+    margin: NotRequired[float | None]
+    wanted_relative: NotRequired[float | None]
+    curve: NotRequired[PlannedCurve]
     baseline: NotRequired[str]
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from xp_pipeline.report.estimate import Estimate
 from xp_pipeline.report.format import BLANK, PERCENT, PLAIN, POINTS, Figure, count, figure, number
 from xp_pipeline.report.inputs import Plan, PlannedMetric, text_of
+from xp_pipeline.report.planned_curve import Curve, curves_of
 from xp_pipeline.report.scorecard import Scorecard
 from xp_pipeline.spec.binding import Bound
 
@@ -21,8 +22,8 @@ class PlannedRow:
         metric, arm: Which.
         n_planned, n_actual: Units of the arm; actual is blank while estimates are withheld.
         reached: Actual over planned, held to 1, as the length of a bar; None when either is missing.
-        effect: Absolute effect that the planned units are to detect.
-        mde_planned: Smallest effect detectable in the planned time, with its size relative to the baseline.
+        effect: Absolute effect that the planned units are to detect, or harm that they are to rule out.
+        mde_planned: Smallest of those in reach in the planned time, with its size relative to the baseline.
         mde_actual: Smallest absolute effect detectable with the observed n and variance.
         power: Power at the planned effect with the observed n and variance.
         days: Planned days until the units are reached.
@@ -48,11 +49,13 @@ class Planned:
 
     Attributes:
         rows: One per metric and arm of the plan.
+        curves: What was in reach by day, of each primary metric.
         days_planned, days_actual: Length of the experiment, and days from its start to the as-of.
         assumptions: What the plan rests on.
     """
 
     rows: tuple[PlannedRow, ...]
+    curves: tuple[Curve, ...]
     days_planned: Figure
     days_actual: Figure
     assumptions: tuple[str, ...]
@@ -64,6 +67,7 @@ def build_planned(plan: Plan | None, cards: Sequence[Scorecard], bound: Bound, *
         return None
     return Planned(
         rows=tuple(_row(entry, cards, bound) for entry in plan["metrics"]),
+        curves=curves_of(plan["metrics"], bound),
         days_planned=figure(plan.get("run_days")),
         days_actual=count(_days(bound, as_of)),
         assumptions=tuple(text_of(line) for line in plan.get("assumptions", ())),
@@ -80,13 +84,20 @@ def _row(entry: PlannedMetric, cards: Sequence[Scorecard], bound: Bound) -> Plan
         n_planned=n_planned,
         n_actual=n_actual,
         reached=None if ratio is None else min(1.0, ratio),
-        effect=_absolute(entry, entry.get("planned_effect"), bound),
+        effect=_asked(entry, bound),
         mde_planned=_mde(entry, bound),
         mde_actual=found.fine_print.mde if found else BLANK,
         power=found.fine_print.power if found else BLANK,
         days=count(entry.get("days")),
         basis=text_of(entry.get("baseline")),
     )
+
+
+def _asked(entry: PlannedMetric, bound: Bound) -> str:
+    margin = entry.get("margin")
+    if margin is not None:
+        return f"harm of {_absolute(entry, margin, bound)}"
+    return _absolute(entry, entry.get("planned_effect"), bound)
 
 
 def _mde(entry: PlannedMetric, bound: Bound) -> str:

@@ -1,14 +1,15 @@
 -- Purpose: every unit that was exposed, with the one reason that keeps it out of the analysis, if any.
 -- Inputs:  assigned (assignments.sql), mapping (identity: unit, event_unit, conflict), trigger (unit, triggered_at).
--- Output:  unit; event_unit (its id in event sources); arm; status; t0; triggered_at; bucket (0-127, storage
+-- Output:  unit; event_unit (its id in event sources); arm; status; t0; triggered_at; stratum (phase or branch that
+--          the design drew it in), designed_arm and recorded_arm (to hold the arm against); bucket (0-127, storage
 --          salt); carried columns. Status: ok, leak, undeclared_arm, multi_arm, mismatch, identity_conflict.
 SELECT
     assigned.unit,
     {% if identity %}mapping.event_unit{% else %}assigned.unit{% endif %} AS event_unit,
     assigned.arm,
     CASE
-        {% if zero_arms %}WHEN assigned.arm IN ({{ zero_arms | join(', ') }}) THEN 'leak'
-        {% endif %}WHEN assigned.arm NOT IN ({{ arms | join(', ') }}) THEN 'undeclared_arm'
+        WHEN {{ leaks }} THEN 'leak'
+        WHEN assigned.arm NOT IN ({{ arms | join(', ') }}) THEN 'undeclared_arm'
         {% if exclude_multi %}WHEN assigned.met_several THEN 'multi_arm'
         {% endif %}{% if exclude_mismatched %}WHEN assigned.n_mismatched > 0 THEN 'mismatch'
         {% endif %}{% if identity %}WHEN mapping.conflict THEN 'identity_conflict'
@@ -17,6 +18,9 @@ SELECT
     assigned.met_several,
     assigned.t0,
     {% if triggered %}reached.triggered_at{% else %}CAST(NULL AS TIMESTAMP){% endif %} AS triggered_at,
+    assigned.stratum,
+    assigned.designed_arm,
+    assigned.recorded_arm,
     {{ bucket }} AS bucket{% for column in carried %},
     assigned.{{ column.name }}{% endfor %}{% for column in joined %},
     {{ column.table }}.{{ column.name }}{% endfor %}

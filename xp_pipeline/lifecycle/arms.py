@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from xp_pipeline.engine.predicates import identifier, literal
-from xp_pipeline.language.buckets import bucket_sql, choose_sql
-from xp_pipeline.lifecycle.frames import unit_of
+from xp_pipeline.lifecycle.designed import ARM
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.source import Source
 
 
 def arm_of(bound: Bound, source: Source) -> str:
-    """The arm of a row as text: its column (relabelled), or the bucket rule on its unit."""
-    assignment, arm = bound.experiment.assignment, bound.experiment.population.arm
+    """The arm of a row as text: its column (relabelled), or that of the design."""
+    arm = bound.experiment.population.arm
     if arm is None:
-        u = bucket_sql(assignment.salt or bound.id, [unit_of(source)])
-        return choose_sql(u, assignment.shares or {})
+        return ARM
     column = f"CAST({identifier(arm.column)} AS VARCHAR)"
     if not arm.labels:
         return column

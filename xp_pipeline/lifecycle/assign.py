@@ -17,7 +17,9 @@ from xp_pipeline.errors import SourceError, TamperError
 from xp_pipeline.language.buckets import storage_bucket_sql
 from xp_pipeline.lifecycle.arms import arm_of, mismatched
 from xp_pipeline.lifecycle.asof import AsOf, NotYet, resolve
+from xp_pipeline.lifecycle.designed import ARM, STRATUM, is_designed, leaks, with_design
 from xp_pipeline.lifecycle.frames import every, matching, moment, relation, time_of, unit_of
+from xp_pipeline.lifecycle.remembered import recorded, remember
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
@@ -145,12 +147,16 @@ class _Assigning:
         self.experiment = promise.bound.experiment
         self.population = self.experiment.population
         self.source = workspace.folder.sources[self.population.source]
-        self.relation = relation(workspace, self.source.name)
         self._time = time_of(self.source, promise.bound.timezone)
+        self.relation = relation(workspace, self.source.name)
+        self.designed = is_designed(promise.bound)
+        if self.designed:
+            self.relation = with_design(promise.bound, self.source, self.relation, time=self._time, con=con)
 
     def build(self) -> dict[str, int]:
         """Create the table ``units``; return how many rows fell where."""
         carried = [*self._own_segments(), *self._balance(), *self._cluster()]
+        drawn = [Carried("stratum", _text(STRATUM, self.designed)), Carried("designed_arm", _text(ARM, self.designed))]
         parameters = {
             "unit": unit_of(self.source),
             "arm": arm_of(self.promise.bound, self.source),
@@ -165,13 +171,25 @@ class _Assigning:
             **parameters,
             time=self._time,
             where=every([*self._meant(), *self._timely()]),
-            carried=carried,
+            carried=[*carried, *drawn],
             drop_mismatched=bool(self.population.mismatch and self.population.mismatch.policy == "drop_rows"),
         )
+        self._remembered()
         self._identity()
         self._triggers()
         self._units(carried)
         return rows
+
+    def _remembered(self) -> None:
+        """Beside every unit the arm that the record has for it, which a computed arm never contradicts."""
+        table = recorded(self.workspace, self.promise.id)
+        kept = "assigned.arm" if self.population.arm else "coalesce(record.arm, assigned.arm)"
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE assigned AS SELECT assigned.* REPLACE ({kept} AS arm), "
+            f"record.arm AS recorded_arm FROM assigned LEFT JOIN {table} AS record "
+            "ON CAST(record.unit AS VARCHAR) = CAST(assigned.unit AS VARCHAR)"
+        )
+        remember(self.workspace, self.promise.id, self.con)
 
     def _table(self, name: str, query: str, **parameters: Any) -> None:
         self.con.execute(f"CREATE TEMP TABLE {name} AS {render(query, **parameters)}")
@@ -253,14 +271,13 @@ class _Assigning:
 
     def _units(self, carried: list[Carried]) -> None:
         assignment = self.experiment.assignment
-        shares = assignment.shares or dict.fromkeys(assignment.arms, 1.0)
         dimensions = self._dimensions()
         self._table(
             "units",
             "units",
             identity=bool(self.population.identity),
             triggered=bool(self.population.trigger),
-            zero_arms=[literal(arm) for arm, share in shares.items() if share == 0],
+            leaks=leaks(self.promise.bound),
             arms=[literal(arm) for arm in assignment.arms],
             exclude_multi=self.population.multi_arm == "exclude",
             exclude_mismatched=bool(self.population.mismatch and self.population.mismatch.policy == "exclude_units"),
@@ -285,6 +302,10 @@ class _Assigning:
             )
             tables[table] = [f"seg_{i}" for i, _ in mine]
         return tables
+
+
+def _text(column: str, known: bool) -> str:
+    return column if known else "CAST(NULL AS VARCHAR)"
 
 
 def _level(column: str) -> str:

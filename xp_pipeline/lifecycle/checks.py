@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from xp_pipeline.stats.multiplicity import simultaneous_alpha
-from xp_pipeline.stats.srm import chi_square, sequential
+from xp_pipeline.stats.srm import SRM, Phase, chi_square, chi_square_phases, sequential_phases
 
 SRM_FAIL_P = 0.001
 SRM_WARN_P = 0.01
@@ -49,17 +49,22 @@ def srm(
     scope: str,
     scheduled: bool,
     blocking: bool = True,
+    phases: Sequence[Phase] = (),
 ) -> Finding:
-    """The overall sample ratio: chi-square for a one-off analysis, the sequential e-value for a scheduled one."""
+    """The overall sample ratio: chi-square for a one-off analysis, the sequential e-value for a scheduled one.
+
+    With ``phases`` (or branches), each with its counts and the shares in force there, these are tested instead.
+    """
     if shares is None:
         return Finding(
             "srm", scope, "not_testable", "The designed split is unknown, so the sample ratio cannot be tested.",
             blocking=blocking, observed=observed,
         )  # fmt: skip
-    test = chi_square(observed, shares)
+    tables = phases or [(observed, shares)]
+    test = chi_square_phases(tables)
     if test.status == "not_testable":
         return Finding("srm", scope, "not_testable", test.reason, blocking=blocking, observed=observed)
-    e_value = sequential(observed, shares).e_value if scheduled else math.nan
+    e_value = sequential_phases(tables).e_value if scheduled else math.nan
     failed = e_value >= SRM_FAIL_E if scheduled else test.p_value < SRM_FAIL_P
     verdict = "failed" if failed else "warned" if test.p_value < SRM_FAIL_P else "passed"
     if not failed and not scheduled and test.p_value < SRM_WARN_P:
@@ -69,7 +74,7 @@ def srm(
         "srm",
         scope,
         verdict,
-        f"{_ratio(observed, shares)}: {_JUDGED[verdict]} ({evidence}).",
+        f"{_ratio(observed, _designed(test))}: {_JUDGED[verdict]} ({evidence}).",
         blocking=blocking,
         statistic=test.statistic,
         p_value=test.p_value,
@@ -84,16 +89,20 @@ def srm(
 _JUDGED = {"failed": "not the designed split", "warned": "doubtful, short of proof", "passed": "as designed"}
 
 
+def _designed(test: SRM) -> dict[str, float]:
+    """Shares that the units of all phases together were expected in."""
+    total = sum(test.expected.values()) or 1.0
+    return {arm: expected / total for arm, expected in test.expected.items()}
+
+
 def _ratio(observed: Counts, shares: Mapping[str, float]) -> str:
     total = sum(observed.values()) or 1
     return ", ".join(f"{arm} {n:,} ({n / total:.2%}, designed {shares.get(arm, 0):.2%})" for arm, n in observed.items())
 
 
-def srm_by(check: str, groups: Mapping[str, Counts], shares: Mapping[str, float] | None, *, hint: str) -> list[Finding]:
+def srm_by(check: str, groups: Mapping[str, Sequence[Phase]], *, hint: str) -> list[Finding]:
     """The sample ratio within each segment value or day, Bonferroni over the testable ones; warns only."""
-    if shares is None:
-        return []
-    tests = {scope: chi_square(observed, shares) for scope, observed in groups.items()}
+    tests = {scope: chi_square_phases(tables) for scope, tables in groups.items()}
     testable = {scope: test for scope, test in tests.items() if test.status == "ok"}
     threshold = simultaneous_alpha(SRM_FAIL_P, max(len(testable), 1))
     found = []
@@ -104,11 +113,11 @@ def srm_by(check: str, groups: Mapping[str, Counts], shares: Mapping[str, float]
                 check,
                 scope,
                 "warned" if warned else "passed",
-                f"{scope}: {_ratio(groups[scope], shares)} (p = {test.p_value:.2g}).",
+                f"{scope}: {_ratio(test.observed, _designed(test))} (p = {test.p_value:.2g}).",
                 statistic=test.statistic,
                 p_value=test.p_value,
                 threshold=threshold,
-                observed=groups[scope],
+                observed=test.observed,
                 expected=test.expected,
                 hint=hint if warned else "",
             )
@@ -209,6 +218,28 @@ def mismatched(rows: int, units: Counts, policy: str) -> list[Finding]:
         return []
     fate = f"{rows:,} rows were dropped" if policy == "drop_rows" else f"{total:,} units were left out"
     return [Finding("mismatch", "all", "warned", f"Arm and shown column disagree: {fate}.", statistic=rows or total)]
+
+
+def integrity(what: str, units: int, total: int, examples: Sequence[str]) -> Finding:
+    """Units whose arm is not the one that the design, or the record, has for them."""
+    if not units:
+        return Finding(
+            "assignment_integrity", what, "passed", f"All {total:,} units are in the arm that the {what} has for them.",
+            statistic=0, threshold=0,
+        )  # fmt: skip
+    return Finding(
+        "assignment_integrity", what, "warned",
+        f"{units:,} of {total:,} units ({units / total:.2%}) are not in the arm that the {what} has for them; "
+        f"such as {', '.join(examples)}.",
+        statistic=units, threshold=0,
+        hint=_DISAGREE[what],
+    )  # fmt: skip
+
+
+_DISAGREE = {
+    "design": "The rule, salt or program that served them is not the sealed one, or their fields changed since.",
+    "record": "Assignments were recomputed under other rules, or the log was changed after they were recorded.",
+}
 
 
 def quarantine(source: str, rejected: Mapping[str, int], rows: int) -> list[Finding]:

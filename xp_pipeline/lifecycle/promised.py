@@ -24,6 +24,11 @@ from xp_pipeline.spec.phases import ExperimentState, Phase
 class _Beside(Workspace):
     """The same project, with artifacts of its own; the ledger is read, and no state moves."""
 
+    @property
+    def remembers(self) -> bool:
+        """The record is that of the amended experiment."""
+        return False
+
     @cached_property
     def artifacts(self) -> ArtifactStore:
         return ArtifactStore(self.folder.lake / "promised")

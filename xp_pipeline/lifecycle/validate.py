@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from xp_pipeline.design.assigning import EVERYBODY, Rule
 from xp_pipeline.engine.duckdb import connect
 from xp_pipeline.engine.predicates import literal
 from xp_pipeline.engine.queries import render
@@ -19,13 +20,19 @@ from xp_pipeline.lifecycle.arrivals import arrivals, rows_until, utc
 from xp_pipeline.lifecycle.asof import midnight_after
 from xp_pipeline.lifecycle.balance import balance, moments_of
 from xp_pipeline.lifecycle.checks import Finding
+from xp_pipeline.lifecycle.designed import is_designed
 from xp_pipeline.lifecycle.frames import moment, parquet
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
+from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.canonical import bytes_digest
 from xp_pipeline.spec.ledger import EntryKind
 from xp_pipeline.spec.phases import Phase
+from xp_pipeline.stats.srm import Phase as Weighted
+
+EXAMPLES = 3
 
 
 def validate(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) -> Manifest:
@@ -50,6 +57,14 @@ def validate(workspace: Workspace, promise: Sealed, *, as_of: date | None = None
         con.execute(f"CREATE TEMP VIEW units AS SELECT * FROM {parquet(assigned.path('assignments.parquet'))}")
         findings = [_after_override(f, overridden) for f in _Checking(workspace, promise, assigned, con).findings()]
         return _seal(workspace, promise, assigned, inputs, con, findings)
+
+
+def designed_strata(bound: Bound) -> dict[str, dict[str, float]] | None:
+    """Designed shares by phase or branch, or of everybody; None when the split is unknown."""
+    if is_designed(bound):
+        return Rule(bound).strata
+    shares = bound.experiment.assignment.shares
+    return {EVERYBODY: shares} if shares else None
 
 
 def overridden_checks(workspace: Workspace, promise: Sealed) -> set[str]:
@@ -118,7 +133,7 @@ def _population(con: duckdb.DuckDBPyConnection) -> Any:
 
     def write(path: Path) -> None:
         con.execute(
-            "COPY (SELECT * EXCLUDE (status, met_several) FROM units WHERE status = 'ok') "
+            "COPY (SELECT * EXCLUDE (status, met_several, designed_arm, recorded_arm) FROM units WHERE status = 'ok') "
             f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
         )
 
@@ -136,7 +151,7 @@ class _Checking:
         self.experiment = promise.bound.experiment
         self.assigned = assigned
         self.con = con
-        self.shares = self.experiment.assignment.shares
+        self.strata = designed_strata(promise.bound)
 
     def findings(self) -> list[Finding]:
         """Every finding, blocking checks first."""
@@ -147,7 +162,7 @@ class _Checking:
         everyone = self._counts("status NOT IN ('leak', 'undeclared_arm')")
         scheduled = self.assigned.manifest.as_of is not None and self.promise.bound.end is not None
         found = [
-            checks.srm(self._filled(ok), self.shares, scope="all", scheduled=scheduled),
+            self._srm("status = 'ok'", scope="all", scheduled=scheduled),
             checks.leak(self._counts("status = 'leak'")),
             checks.undeclared(self._counts("status = 'undeclared_arm'"), assignment.arms),
             *checks.multi_arm(
@@ -158,11 +173,14 @@ class _Checking:
                 policy=population.multi_arm,
             ),
             checks.null_arms(rows["null_arm_rows"], rows["null_arm_units"]),
-            *checks.empty_arms(ok, [a for a in assignment.arms if self.shares is None or self.shares[a] > 0]),
+            *checks.empty_arms(
+                ok, [a for a in assignment.arms if a == assignment.control or a in assignment.treatments]
+            ),
         ]
         if population.mismatch:
             excluded = self._counts("status = 'mismatch'")
             found += checks.mismatched(rows["mismatched_rows"], excluded, population.mismatch.policy)
+        found += self._integrity()
         found += self._triggered(scheduled) + self._segments() + self._days() + self._balance()
         for name in self.promise.bound.source_names:
             version = self.workspace.version(name)
@@ -179,20 +197,66 @@ class _Checking:
         """Designed arms in their order, empty ones as 0; undeclared ones are not this check's business."""
         return {arm: counts.get(arm, 0) for arm in self.experiment.assignment.arms}
 
+    def _phases(self, by: Sequence[str], where: str, relation: str = "units") -> dict[str, list[Weighted]]:
+        """Counts by arm and what was designed for them, by phase or branch; by scope, which is all without ``by``."""
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for *scope, stratum, arm, n in self._query([*by, "stratum", "arm"], where, relation):
+            name = (stratum or EVERYBODY) if len(self.strata or {}) > 1 else EVERYBODY
+            counts = found.setdefault(str(scope[0]) if scope else "", {}).setdefault(name, self._filled({}))
+            counts[arm] = counts.get(arm, 0) + n
+        strata = self.strata or {}
+        return {
+            scope: [(counts, strata[name]) for name, counts in sorted(tables.items()) if name in strata]
+            for scope, tables in found.items()
+        }
+
+    def _srm(self, where: str, *, scope: str, scheduled: bool, blocking: bool = True) -> Finding:
+        counts = self._filled(self._counts(where))
+        if self.strata is None:
+            return checks.srm(counts, None, scope=scope, scheduled=scheduled, blocking=blocking)
+        phases = self._phases([], where).get("", [])
+        shares = next(iter(self.strata.values()))
+        return checks.srm(counts, shares, scope=scope, scheduled=scheduled, blocking=blocking, phases=phases)
+
     def _triggered(self, scheduled: bool) -> list[Finding]:
         if not self.experiment.population.trigger:
             return []
-        counts = self._counts("status = 'ok' AND triggered_at IS NOT NULL")
-        return [checks.srm(self._filled(counts), self.shares, scope="triggered", scheduled=scheduled, blocking=False)]
+        where = "status = 'ok' AND triggered_at IS NOT NULL"
+        return [self._srm(where, scope="triggered", scheduled=scheduled, blocking=False)]
+
+    def _integrity(self) -> list[Finding]:
+        """Arms held against what the design computes for the unit's first exposure, and against the record."""
+        logged = self.experiment.population.arm is not None
+        scopes = {"design": "designed_arm", "record": "recorded_arm"}
+        found = []
+        for what, column in scopes.items():
+            if what == "design" and not (logged and self.experiment.assignment.recomputable):
+                continue
+            known = "status <> 'undeclared_arm'" + (f" AND {column} IS NOT NULL" if what == "record" else "")
+            units, total = self.con.execute(
+                f"SELECT count(*) FILTER (arm IS DISTINCT FROM {column}), count(*) FROM units WHERE {known}"
+            ).fetchone() or (0, 0)
+            if total:
+                found.append(
+                    checks.integrity(what, units, total, self._examples(f"{known} AND arm IS DISTINCT FROM {column}"))
+                )
+        return found
+
+    def _examples(self, where: str) -> list[str]:
+        """A few unit ids, hashed unless the source shows them."""
+        source = self.workspace.folder.sources[self.experiment.population.source]
+        rows = self.con.execute(
+            f"SELECT CAST(unit AS VARCHAR) FROM units WHERE {where} ORDER BY bucket, unit LIMIT {EXAMPLES}"
+        ).fetchall()
+        return [unit if source.show_ids else f"sha256 {bytes_digest(unit.encode())[:12]}…" for (unit,) in rows]
 
     def _segments(self) -> list[Finding]:
         found = []
         for i, segment in enumerate(self.experiment.segments):
-            groups: dict[str, dict[str, int]] = {}
-            for level, arm, n in self._query([f"seg_{i}", "arm"], "status = 'ok'"):
-                groups.setdefault(f"{segment.name}={level}", self._filled({}))[arm] = n
+            levels = self._phases([f"seg_{i}"], "status = 'ok'") if self.strata else {}
+            groups = {f"{segment.name}={level}": tables for level, tables in levels.items()}
             hint = f"The imbalance sits in particular values of {segment.name}: look at their clients and pipelines."
-            found += checks.srm_by("srm_segment", groups, self.shares, hint=hint)
+            found += checks.srm_by("srm_segment", groups, hint=hint)
         return found
 
     def _days(self) -> list[Finding]:
@@ -201,7 +265,7 @@ class _Checking:
             None,
             None,
         )
-        if first is None or last is None:
+        if first is None or last is None or self.strata is None:
             return []
         bound = self.promise.bound
         day = first.replace(tzinfo=UTC).astimezone(bound.zone).date()
@@ -213,11 +277,9 @@ class _Checking:
         self.con.execute(
             f"CREATE TEMP VIEW unit_days AS SELECT *, CASE {' '.join(cases)} END AS exposure_day FROM units"
         )
-        groups: dict[str, dict[str, int]] = {}
-        for name, arm, n in self._query(["exposure_day", "arm"], "status = 'ok'", "unit_days"):
-            groups.setdefault(name, self._filled({}))[arm] = n
+        groups = self._phases(["exposure_day"], "status = 'ok'", "unit_days")
         hint = "The imbalance is of particular days: look for launches, outages and delayed arms."
-        return checks.srm_by("srm_day", groups, self.shares, hint=hint)
+        return checks.srm_by("srm_day", groups, hint=hint)
 
     def _balance(self) -> list[Finding]:
         """Declared pre-period columns of every treatment against control."""

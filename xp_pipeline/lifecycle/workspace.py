@@ -43,6 +43,11 @@ class Workspace:
     clock: Clock = utc_now
     _versions: dict[str, SourceVersion] = field(default_factory=dict, repr=False)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether assignments made here go into the record."""
+        return True
+
     @classmethod
     def open(cls, root: Path | None = None, *, by: str | None = None, run_id: str | None = None) -> Workspace:
         """Open the project around ``root`` (or the current folder)."""

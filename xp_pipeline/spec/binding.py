@@ -28,6 +28,7 @@ class Bound(Model):
     experiment: Experiment
     metrics: dict[str, Metric]
     sources: dict[str, dict[str, Any]]
+    program: str | None = Field(None, description="Text of the assignment program.")
     added: tuple[str, ...] = Field((), description="Metrics and segments added after registration: exploratory.")
 
     @property
@@ -89,7 +90,14 @@ def bind(folder: Folder, experiment_id: str) -> Bound:
     metrics = {use.metric: _overridden(folder, experiment, use) for _, use in experiment.metrics.items()}
     names = _sources_of(experiment, metrics)
     sources = {name: folder.sources[name].promised() for name in sorted(names)}
-    return Bound(timezone=folder.project.timezone, experiment=experiment, metrics=metrics, sources=sources)
+    program = experiment.assignment.program
+    return Bound(
+        timezone=folder.project.timezone,
+        experiment=experiment,
+        metrics=metrics,
+        sources=sources,
+        program=folder.programs[program] if program else None,
+    )
 
 
 def restore(document: Mapping[str, Any]) -> Bound:

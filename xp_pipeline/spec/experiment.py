@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from xp_pipeline.spec.assignment import Assignment
 from xp_pipeline.spec.looks import SomeLooks
-from xp_pipeline.spec.values import TEXT, Model, Scalar, SomeAmount, Weight, Where
+from xp_pipeline.spec.values import TEXT, Model, Scalar, SomeAmount, Where
 
 RoleName = Literal["primary", "secondary", "guardrail", "exploratory"]
-
-
-class Assignment(Model):
-    """The designed split: shares by arm (or ``unknown``), and how a bucket becomes an arm."""
-
-    control: str
-    weights: dict[str, Weight] | Literal["unknown"]
-    arms: tuple[str, ...] = ()
-    salt: str | None = Field(None, description="Defaults to the experiment's id.")
-    rule: Literal["v2"] = "v2"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _arms_of_weights(cls, raw: Any) -> Any:
-        if isinstance(raw, dict) and isinstance(raw.get("weights"), dict) and "arms" not in raw:
-            return {**raw, "arms": [str(arm) for arm in raw["weights"]]}
-        return raw
-
-    @model_validator(mode="after")
-    def _coherent(self) -> Assignment:
-        if len(set(self.arms)) != len(self.arms) or len(self.arms) < 2:
-            raise ValueError(f"an experiment has two or more arms, each once; found {', '.join(self.arms) or 'none'}")
-        if self.control not in self.arms:
-            raise ValueError(f"the control {self.control!r} is not among the arms {', '.join(self.arms)}")
-        if isinstance(self.weights, dict):
-            if set(self.weights) != set(self.arms):
-                raise ValueError("weights and arms name different arms")
-            total = math.fsum(self.weights.values())
-            if not (math.isclose(total, 1, abs_tol=1e-6) or math.isclose(total, 100, abs_tol=1e-4)):
-                raise ValueError(f"the weights sum to {total:g}, not to 1 (or 100)")
-            if self.weights[self.control] == 0:
-                raise ValueError("the control arm has weight 0")
-        return self
-
-    @property
-    def shares(self) -> dict[str, float] | None:
-        """Designed shares summing to 1, or None when the split is unknown."""
-        if self.weights == "unknown":
-            return None
-        total = math.fsum(self.weights.values())
-        return {arm: weight / total for arm, weight in self.weights.items()}
-
-    @property
-    def treatments(self) -> tuple[str, ...]:
-        """Arms to compare with control: all others that were meant to receive units."""
-        shares = self.shares
-        return tuple(a for a in self.arms if a != self.control and (shares is None or shares[a] > 0))
 
 
 def _text_keys(raw: Any) -> Any:

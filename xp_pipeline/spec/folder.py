@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from xp_pipeline.errors import SpecError, nearest
 from xp_pipeline.spec import loader
+from xp_pipeline.spec.assigned import check_assignment, overlaps, programs_in
 from xp_pipeline.spec.experiment import Experiment
 from xp_pipeline.spec.loader import Document
 from xp_pipeline.spec.metric import Metric, MetricPack
@@ -36,6 +37,7 @@ class Folder:
     metrics: Mapping[str, Metric]
     experiments: Mapping[str, Experiment]
     documents: Mapping[tuple[str, str], Document] = field(repr=False)
+    programs: Mapping[str, str] = field(default_factory=dict, repr=False)
     problems: tuple[SpecError, ...] = ()
 
     @property
@@ -91,6 +93,7 @@ def load(root: Path) -> Folder:
     reading.each("sources", reading.source)
     reading.each("metrics", reading.pack)
     reading.each("experiments", reading.experiment)
+    reading.layers()
     return Folder(
         root,
         project,
@@ -98,6 +101,7 @@ def load(root: Path) -> Folder:
         reading.metrics,
         reading.experiments,
         reading.documents,
+        reading.programs,
         tuple(reading.problems),
     )
 
@@ -127,6 +131,7 @@ class _Reading:
         self.metrics: dict[str, Metric] = {}
         self.experiments: dict[str, Experiment] = {}
         self.documents: dict[tuple[str, str], Document] = {}
+        self.programs = programs_in(root)
         self.problems: list[SpecError] = []
 
     def each(self, folder: str, accept: Callable[[Document], None]) -> None:
@@ -173,7 +178,14 @@ class _Reading:
         self._new("experiment", experiment.id, self.experiments, document, ("id",))
         check_span(experiment, ZoneInfo(self.project.timezone), document)
         check_experiment(experiment, self.sources, self.metrics, document)
+        check_assignment(experiment, self.sources, self.programs, ZoneInfo(self.project.timezone), document)
         self.experiments[experiment.id] = experiment
+
+    def layers(self) -> None:
+        """Experiments that would share units of a layer; the later of two in order of id is refused."""
+        for one, problem in overlaps(self.project, self.experiments, self.documents):
+            self.problems.append(problem)
+            self.experiments.pop(one, None)
 
     def _new(self, kind: str, name: str, known: Mapping[str, Any], document: Document, at: tuple[Any, ...]) -> None:
         if name in known:

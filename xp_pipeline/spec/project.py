@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from xp_pipeline.spec.assignment import Buckets
 from xp_pipeline.spec.values import Model
 
 
@@ -31,6 +32,12 @@ class Engine(Model):
     memory_limit: str | None = Field(None, description="DuckDB's limit, such as 4GB.")
 
 
+class Layer(Model):
+    """A layer of experiments that share no unit; an experiment names it with its range of buckets."""
+
+    holdouts: dict[str, Buckets] = Field({}, description="Name to range of buckets that no experiment may take.")
+
+
 class Project(Model):
     """The whole of xp.yaml."""
 
@@ -41,3 +48,4 @@ class Project(Model):
     engine: Engine = Engine()
     defaults: Defaults = Defaults()
     automation: Automation = Automation()
+    layers: dict[str, Layer] = {}

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from xp_pipeline.errors import AliasError, PhaseOrderError, SpecError, SRMError, TamperError, XpError
+    from xp_pipeline.experiment import Experiment, MeanMetric, ProportionMetric, RatioMetric, RevenueMetric
     from xp_pipeline.results import MetricResult, MetricType
     from xp_pipeline.serialization import make_serializable, serialize_to_json
     from xp_pipeline.spec.phases import ExperimentState
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "AliasError": "errors",
     "ExecutionProfiler": "telemetry",
+    "Experiment": "experiment",
     "ExperimentRegistry": "spec.registry",
     "ExperimentState": "spec.phases",
+    "MeanMetric": "experiment",
     "MetricResult": "results",
     "MetricType": "results",
     "PhaseOrderError": "errors",
+    "ProportionMetric": "experiment",
+    "RatioMetric": "experiment",
+    "RevenueMetric": "experiment",
     "SRMError": "errors",
     "SpecError": "errors",
     "TamperError": "errors",
@@ -36,11 +42,16 @@ _HOMES = {
 __all__ = [
     "AliasError",
     "ExecutionProfiler",
+    "Experiment",
     "ExperimentRegistry",
     "ExperimentState",
+    "MeanMetric",
     "MetricResult",
     "MetricType",
     "PhaseOrderError",
+    "ProportionMetric",
+    "RatioMetric",
+    "RevenueMetric",
     "SRMError",
     "SpecError",
     "TamperError",

@@ -79,7 +79,8 @@ class Estimate:
     Attributes:
         status, reason: Whether the numbers may be read; a reason beside ``ok`` is a caution.
         estimator: welch, ratio, cuped, ratio_cuped, lin, ratio_lin, score, clustered, quantile, clustered_quantile,
-            stratified (with the former's name where it adjusts), factorial (likewise), bootstrap or jackknife.
+            stratified (with the former's name where it adjusts), factorial (likewise), bootstrap,
+            jackknife, adaptively_weighted or batched.
         n_control, n_treatment: Units (clusters for ``clustered``).
         mean_control, mean_treatment: Means, adjusted where the estimator adjusts.
         var_control, var_treatment: Per-unit variances the standard error is made of.

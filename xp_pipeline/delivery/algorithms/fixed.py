@@ -9,10 +9,9 @@ from itertools import accumulate
 from typing import Any
 
 from xp_pipeline.delivery.algorithms.rewards import Rewards, checked
+from xp_pipeline.delivery.algorithms.shares import Shares, floored
 from xp_pipeline.delivery.protocols import Drawn
 from xp_pipeline.errors import DataError
-
-Shares = tuple[float, ...]
 
 
 class FixedWeights:
@@ -44,7 +43,7 @@ class FixedWeights:
         return shares
 
     def propensities(self, state: Shares) -> Shares:
-        """The shares."""
+        """The shares; they sum to exactly 1."""
         return state
 
     def choose(self, state: Shares, u: float) -> Drawn:
@@ -90,4 +89,4 @@ def _shares(weights: Sequence[Any]) -> Shares:
     total = math.fsum(weights) if numbers else 0.0
     if total <= 0 or math.isinf(total):
         raise DataError("these weights do not split traffic", found=list(weights), allowed="numbers >= 0, one above 0")
-    return tuple(w / total for w in weights)
+    return floored(weights, 0.0)

@@ -48,11 +48,6 @@ class Learned:
         """How many arms it is about."""
         return len(self.single)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all of it."""
-        return _sha256([self.single, [(batch.id, batch.digest) for batch in self.batches]])
-
     def consumed(self, batch_id: str, rewards: Sequence[Any]) -> Learned:
         """With the rewards of a batch: the same state if it has them, else in place of what it had of that batch.
 

@@ -72,6 +72,15 @@ def test_a_floor_that_is_every_share() -> None:
     assert floored([1, 0, 0, 0], 0.25) == (0.25, 0.25, 0.25, 0.25)
 
 
+@given(st.lists(st.integers(1, 1000), min_size=2, max_size=9))
+def test_fixed_shares_sum_to_exactly_one_and_stay_through_json(weights) -> None:
+    algorithm = FixedWeights(weights)
+    shares = algorithm.propensities(algorithm.initial(len(weights)))
+    assert sum(shares) == sum(reversed(shares)) == 1.0
+    assert shares == pytest.approx([w / sum(weights) for w in weights], abs=1e-11)
+    assert algorithm.load(algorithm.dump(shares)) == shares
+
+
 @pytest.mark.parametrize("make", LEARNERS)
 def test_every_learner_keeps_its_floor(make) -> None:
     algorithm = make(floor=0.1)

@@ -10,7 +10,7 @@ import pytest
 from xp_pipeline.delivery.algorithms import Rewards, algorithm_named
 
 PROPORTIONS = (0.1, 0.2, 0.4)
-BATCHES, UNITS, TIMES = 15, 60, 40
+BATCHES, UNITS, TIMES = 12, 60, 25
 
 
 def _one(name: str, number: int) -> tuple[float, int]:
@@ -38,8 +38,8 @@ def _regret(name: str) -> tuple[float, float]:
 
 
 def test_fixed_weights_miss_the_mean_distance() -> None:
-    """0.3, 0.2 and 0 in thirds; 36,000 draws, five standard errors."""
-    assert _regret("fixed")[0] == pytest.approx(0.5 / 3, abs=0.0034)
+    """0.3, 0.2 and 0 in thirds; 18,000 draws, five standard errors."""
+    assert _regret("fixed")[0] == pytest.approx(0.5 / 3, abs=0.0047)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Calibration: simulations that hold every shipped method to its promised error rates."""

@@ -1,7 +1,8 @@
 -- Purpose: one row per unit, at its first exposure: when, in which arm, and whether it met others.
 -- Inputs:  the clean rows of the population's source, already limited to this experiment and as-of.
 -- Output:  unit; arm (of the first exposure); met_several (bool); t0 (UTC, null without a clock);
---          n_rows; n_mismatched; and the carried columns, valued at the first exposure.
+--          n_rows; n_mismatched; members (different ones of a cluster); and the carried columns, valued at the
+--          first exposure.
 -- Ties:    rows at the same time count in file order.
 WITH exposure AS (
     SELECT
@@ -10,7 +11,8 @@ WITH exposure AS (
         {{ time }} AS ts,
         _row,
         {% for column in carried %}{{ column.sql }} AS {{ column.name }},
-        {% endfor %}{{ mismatched }} AS mismatched
+        {% endfor %}{% if member %}{{ member }} AS member,
+        {% endif %}{{ mismatched }} AS mismatched
     FROM {{ relation }}
     WHERE {{ where }}
 ),
@@ -22,7 +24,8 @@ per_unit AS (
         unit,
         min(ts) AS t0,
         min(arm) <> max(arm) AS met_several,
-        count(*) AS n_rows,
+        count(*) AS n_rows,{% if member %}
+        count(DISTINCT member) AS members,{% endif %}
         sum(CASE WHEN mismatched THEN 1 ELSE 0 END) AS n_mismatched
     FROM kept
     GROUP BY unit
@@ -38,7 +41,8 @@ SELECT
     per_unit.met_several,
     per_unit.t0,
     per_unit.n_rows,
-    per_unit.n_mismatched{% for column in carried %},
+    per_unit.n_mismatched{% if member %},
+    per_unit.members{% endif %}{% for column in carried %},
     kept.{{ column.name }}{% endfor %}
 FROM per_unit
 JOIN first_row ON first_row.unit = per_unit.unit

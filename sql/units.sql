@@ -2,7 +2,8 @@
 -- Inputs:  assigned (assignments.sql), mapping (identity: unit, event_unit, conflict), trigger (unit, triggered_at).
 -- Output:  unit; event_unit (its id in event sources); arm; status; t0; triggered_at; stratum (phase or branch that
 --          the design drew it in), designed_arm and recorded_arm (to hold the arm against); bucket (0-127, storage
---          salt); carried columns. Status: ok, leak, undeclared_arm, multi_arm, mismatch, identity_conflict.
+--          salt); carried columns; segments of other tables (with a level of their own for units that are not in
+--          them) and crossed ones. Status: ok, leak, undeclared_arm, multi_arm, mismatch, identity_conflict.
 SELECT
     assigned.unit,
     {% if identity %}mapping.event_unit{% else %}assigned.unit{% endif %} AS event_unit,
@@ -23,7 +24,8 @@ SELECT
     assigned.recorded_arm,
     {{ bucket }} AS bucket{% for column in carried %},
     assigned.{{ column.name }}{% endfor %}{% for column in joined %},
-    {{ column.table }}.{{ column.name }}{% endfor %}
+    coalesce({{ column.table }}.{{ column.name }}, {{ missing }}) AS {{ column.name }}{% endfor %}{% for column in crossed %},
+    {{ column.sql }} AS {{ column.name }}{% endfor %}
 FROM assigned
 {% if identity %}LEFT JOIN mapping ON mapping.unit = assigned.unit
 {% endif %}{% if triggered %}LEFT JOIN reached ON reached.unit = assigned.unit

@@ -24,11 +24,13 @@ def test_workspace_and_dg_name_the_same_module() -> None:
 def test_every_phase_is_an_asset_with_words_for_the_ui(tmp_path: Path) -> None:
     definitions = build_definitions(project(tmp_path))
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert set(specs) == {str(phase) for phase in Phase}
+    assert set(specs) == {*(str(phase) for phase in Phase), "allocation"}
     for phase in Phase:
         assert specs[str(phase)].description
         upstream = {dep.asset_key.to_user_string() for dep in specs[str(phase)].deps}
         assert upstream == {str(above) for above in phase.upstream}
+    assert specs["allocation"].description
+    assert {dep.asset_key.to_user_string() for dep in specs["allocation"].deps} == {"adjusted_metrics"}
 
 
 def test_automation_is_on_and_can_be_switched_off(tmp_path: Path) -> None:
@@ -56,4 +58,4 @@ def test_an_upstream_asset_is_an_edge(tmp_path: Path) -> None:
 def test_without_a_project_definitions_load_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XP_PROJECT", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert len(list(build_definitions().resolve_all_asset_specs())) == len(Phase)
+    assert len(list(build_definitions().resolve_all_asset_specs())) == len(Phase) + 1

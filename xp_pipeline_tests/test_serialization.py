@@ -120,7 +120,7 @@ def test_json_values_come_back_unchanged(value: Any) -> None:
         (pl.Series([1, None]), [1, None]),
         (pl.DataFrame({"n": [1, 2], "p": [0.5, math.inf]}), {"n": [1, 2], "p": [0.5, "inf"]}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_converts(given: object, expected: object) -> None:
     converted = make_serializable(given)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from xp_pipeline.cli import calibrated, concurrent, folder, people, planning, results, running
+from xp_pipeline.cli import asking, calibrated, concurrent, folder, people, planning, results, running
 from xp_pipeline.errors import BlockedError, PhaseOrderError, RecordError, SpecError, TamperError, XpError
 
 EXIT_CODES = {
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()),
 )
-for module in (folder, planning, running, results, people, calibrated, concurrent):
+for module in (folder, asking, planning, running, results, people, calibrated, concurrent):
     module.register(app)
 
 

@@ -28,15 +28,16 @@ def init(name: Annotated[Path, typer.Argument(help="Folder to create.")]) -> Non
 
 def validate() -> None:
     """Check every file of the project; one line a problem, with file and line."""
-    from xp_pipeline.spec.binding import bind
+    from xp_pipeline.errors import AliasError
+    from xp_pipeline.lifecycle.promisable import promisable
     from xp_pipeline.spec.folder import find_root, load
 
     project = load(find_root())
-    problems = list(project.problems)
+    problems: list[AliasError | SpecError] = list(project.problems)
     for name in project.experiments:
         try:
-            bind(project, name)
-        except SpecError as problem:
+            promisable(project, name)
+        except (AliasError, SpecError) as problem:
             problems.append(problem)
     for line in problems:
         typer.echo(str(line), err=True)
@@ -56,17 +57,24 @@ def schema(
 
 
 def explain(
-    kind: Annotated[str, typer.Argument(help="metric or experiment.")],
+    kind: Annotated[str, typer.Argument(help="metric, experiment or assignment.")],
     name: Annotated[str, typer.Argument(help="Its name.")],
 ) -> None:
-    """Say a metric or an experiment as a sentence; a metric as SQL too."""
+    """Say a metric, an experiment or its assignment in words; a metric as SQL too."""
     from xp_pipeline.lifecycle.explain import explain_experiment, explain_metric
     from xp_pipeline.spec.folder import find_root, load
 
+    if kind == "assignment":
+        from xp_pipeline.lifecycle.ask import explain_assignment
+        from xp_pipeline.lifecycle.preview import previewed
+        from xp_pipeline.lifecycle.workspace import Workspace
+
+        typer.echo(explain_assignment(previewed(Workspace.open(), name)))
+        return
     project = load(find_root())
     if kind == "metric":
         typer.echo(explain_metric(project, name))
     elif kind == "experiment":
         typer.echo(explain_experiment(project, name))
     else:
-        raise SpecError(f"cannot explain {kind!r}", allowed="metric, experiment")
+        raise SpecError(f"cannot explain {kind!r}", allowed="metric, experiment, assignment")

@@ -93,12 +93,12 @@ def reanalyse(
     correction: Annotated[str | None, typer.Option(help="holm, bonferroni, fdr_bh, fdr_by or none.")] = None,
 ) -> None:
     """Analyse the final look under other settings: a labelled side result, no state moves."""
-    from xp_pipeline.cli.tables import show_results
+    from xp_pipeline.cli.scorecard import show_scorecard
     from xp_pipeline.lifecycle.reanalyse import reanalyse as again
     from xp_pipeline.lifecycle.workspace import Workspace
 
     rows = again(Workspace.open(by=by), experiment, alpha=alpha, correction=correction, reason=reason)
-    show_results(rows)
+    show_scorecard(rows.to_dicts(), ())
 
 
 def verify(

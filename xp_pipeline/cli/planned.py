@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xp_pipeline.cli.chart import Columns, chart
+from xp_pipeline.cli.factorial import equal_runs, show_factorial
 
 Entry = dict[str, Any]
 _SHOWN = ("baseline_mean", "planned_effect", "margin", "n", "days", "n_at_end", "mde", "power_at_end", "reason")
@@ -34,13 +35,14 @@ def show_plan(plan: dict[str, Any]) -> None:
         if entry["role"] == "primary" or len(entries) == 1:
             for line in _drawn(entry, ascii_only=console.options.ascii_only):
                 console.print(line, soft_wrap=True)
+    show_factorial(console, plan)
     console.print()
     for sentence in _sentences(plan, entries):
         console.print(Text(sentence, style="dim"))
 
 
 def _headline(plan: dict[str, Any]) -> Text:
-    shares = ", ".join(f"{100 * share:.3g}% {arm}" for arm, share in plan["shares"].items())
+    shares = equal_runs(plan) or ", ".join(f"{100 * share:.3g}% {arm}" for arm, share in plan["shares"].items())
     days = f"{plan['run_days']:g} days, " if plan["run_days"] else ""
     return Text.assemble((f"{plan['experiment'] or 'plan'}: ", "bold"), days + shares)
 

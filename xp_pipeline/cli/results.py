@@ -23,7 +23,7 @@ def results(
     experiment: Id,
     output: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
     every: Annotated[bool, typer.Option("--all", help="Segments and every estimator too.")] = False,
-    table: Annotated[str, typer.Option(help="results, health, decisions or experiments.")] = "results",
+    table: Annotated[str, typer.Option(help="results, heterogeneity, health, decisions or experiments.")] = "results",
 ) -> None:
     """The published rows of an experiment's latest look."""
     if output not in FORMATS:
@@ -40,9 +40,13 @@ def results(
     if rows.is_empty():
         raise PhaseOrderError("there are no results yet", where=experiment, next_step=f"xp run {experiment}")
     if output == "table":
-        from xp_pipeline.cli.tables import show_results
+        from xp_pipeline.cli.scorecard import show_scorecard
 
-        show_results(rows, every=every) if table == "results" else typer.echo(rows.to_init_repr())
+        if table == "results":
+            decisions = read(workspace.folder.lake, "decisions", experiment)
+            show_scorecard(rows.to_dicts(), decisions.to_dicts(), every=every)
+        else:
+            typer.echo(rows.to_init_repr())
     elif output == "json":
         from xp_pipeline.serialization import serialize_to_json
 

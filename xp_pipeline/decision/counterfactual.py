@@ -159,7 +159,7 @@ def _worsenings(place: int, finding: Finding) -> list[_Step]:
 
 def _effect(place: int, finding: Finding, good: float, *, up: bool) -> list[_Step]:
     """The effect brought just past a threshold in the good direction, unless it is past it."""
-    if (finding.good < good) != up:
+    if not math.isfinite(good) or (finding.good < good) != up:
         return []
     needed = finding.sign * _rounded(good, up=up)
     change = Change(
@@ -171,7 +171,7 @@ def _effect(place: int, finding: Finding, good: float, *, up: bool) -> list[_Ste
 def _margin(place: int, finding: Finding, *, up: bool) -> list[_Step]:
     """The margin brought just past the least that holds, unless it is past it."""
     least = finding.least_margin
-    if least is None or not least > 0 or (finding.margin is not None and (finding.margin < least) != up):
+    if least is None or not 0 < least < math.inf or (finding.margin is not None and (finding.margin < least) != up):
         return []
     margin, needed = finding.margin or 0.0, _rounded(least, up=up)
     se = finding.se

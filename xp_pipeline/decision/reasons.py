@@ -41,7 +41,8 @@ def about_guardrail(finding: Finding, *, final: bool) -> Reason:
     margin = f"{finding.margin:.2%}" if finding.margin_relative else f"{finding.margin:g}"
     shown = f"{bound:+.2%}" if finding.margin_relative else f"{bound:+.4g}"
     if finding.ni_holds:
-        return Reason(True, f"Guardrail {finding.metric}: harm above {margin} is excluded (bound {shown}).")
+        how = f"is excluded (bound {shown})" if math.isfinite(bound) else "was excluded at an earlier look"
+        return Reason(True, f"Guardrail {finding.metric}: harm above {margin} {how}.")
     needed = abs(bound)
     wider = f"{needed:.2%}" if finding.margin_relative else f"{needed:.4g}"
     return Reason(

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xp_pipeline.delivery.protocols import Assigned, Assigner
-from xp_pipeline.errors import PhaseOrderError, SpecError
-from xp_pipeline.language import buckets
+from xp_pipeline.errors import PhaseOrderError
 from xp_pipeline.spec.artifacts import ArtifactStore
 from xp_pipeline.spec.ledger import Ledger
 from xp_pipeline.spec.phases import Phase
@@ -21,6 +19,21 @@ if TYPE_CHECKING:
 
 UNIT = "unit"
 """The field that holds the unit's id."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a ramp.
+
+    Attributes:
+        at: First moment it is in force.
+        shares: Share of the units that take part, by arm.
+        ranges: Buckets [low, high) and their arm.
+    """
+
+    at: datetime
+    shares: Mapping[str, float]
+    ranges: tuple[tuple[float, float, str], ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,11 @@ class Design:
         salt: What the rule mixes into every unit's id.
         start: First moment of assignment; None for no bound.
         end: First moment after it; None for no bound.
+        unit: Name under which a program knows the unit's id.
+        program: Text of the assignment program; None where shares are the same for all.
+        phases: Steps of a ramp in order of time; none for shares that stay.
+        layer: Salt and range of buckets of the layer whose units alone take part; None for everybody.
+        adaptive: Whether the shares are published as the experiment goes.
         spec_hash: SHA-256 of the spec that it was made under.
         digest: Digest of the sealed artifact.
     """
@@ -50,6 +68,11 @@ class Design:
     end: datetime | None
     spec_hash: str
     digest: str
+    unit: str = "unit"
+    program: str | None = None
+    phases: tuple[Step, ...] = ()
+    layer: tuple[str, float, float] | None = None
+    adaptive: bool = False
 
     def is_open(self, now: datetime) -> bool:
         """Whether units are assigned at a moment."""
@@ -93,29 +116,6 @@ def design_in(experiment: str, *, record: Path, lake: Path) -> Design:
     return _design(sealed.json("design.json"), spec_hash, sealed.manifest.digest)
 
 
-def assigner(design: Design) -> Assigner:
-    """The rule by which a design assigns a unit, from the unit's fields.
-
-    Raises:
-        SpecError: the split is unknown, or the rule is of a later version.
-    """
-    if design.shares is None:
-        raise SpecError(
-            "an experiment with an unknown split cannot be served",
-            where=design.experiment,
-            next_step="state its weights, or leave the assignment to the service that makes it",
-        )
-    if design.rule != "v2":
-        raise SpecError("unknown bucket rule", where=design.experiment, found=design.rule, allowed="v2")
-    shares, salt, version = dict(design.shares), design.salt, f"{design.rule}@{design.digest[:12]}"
-
-    def assign(fields: Mapping[str, Any]) -> Assigned:
-        arm = buckets.choose(buckets.bucket(salt, fields[UNIT]), shares)
-        return Assigned(arm, shares[arm], version)
-
-    return assign
-
-
 def _design(document: Mapping[str, Any], spec_hash: str, digest: str) -> Design:
     return Design(
         experiment=document["experiment"],
@@ -128,7 +128,21 @@ def _design(document: Mapping[str, Any], spec_hash: str, digest: str) -> Design:
         end=_moment(document["end"]),
         spec_hash=spec_hash,
         digest=digest,
+        unit=document["unit"],
+        program=document["program"],
+        phases=tuple(
+            Step(_instant(step["at"]), step["shares"], tuple((low, high, arm) for low, high, arm in step["ranges"]))
+            for step in document["phases"]
+        ),
+        layer=(layer["salt"], layer["low"], layer["high"]) if (layer := document["layer"]) else None,
+        adaptive="adaptive" in document,
     )
+
+
+def _instant(text: str) -> datetime:
+    moment = _moment(text)
+    assert moment is not None
+    return moment
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from xp_pipeline.delivery.adaptive import published_assigner
 from xp_pipeline.delivery.concurrency import off_loop
-from xp_pipeline.delivery.designs import UNIT, Design, assigner, read_design
+from xp_pipeline.delivery.designs import UNIT, Design, read_design
 from xp_pipeline.delivery.errors import RegistrationError, StoreError
 from xp_pipeline.delivery.exposures import ExposureLog
 from xp_pipeline.delivery.protocols import Assigner, Store
+from xp_pipeline.delivery.rules import assigner
 from xp_pipeline.delivery.served import Fields, ServedExperiment
 from xp_pipeline.delivery.symbols import Symbol
 from xp_pipeline.delivery.variants import Choice, ExperimentRecord, User, UserVariant, Variant, unit_text
@@ -70,7 +72,7 @@ class RegisteredExperiment(ServedExperiment):
         self.store = store
         self.id = design.experiment
         self.is_enabled = True
-        self._assign = assign or assigner(design)
+        self._assign = assign or assigner(design, clock=clock)
         self._clock = clock
         self._refresh = refresh
         self._looked = float("-inf")
@@ -81,8 +83,19 @@ class RegisteredExperiment(ServedExperiment):
 
     @classmethod
     def open(cls, root: Path | str, experiment: str, picks: Picks | None = None, **options: Any) -> Self:
-        """The experiment of a project folder, as sealed there."""
-        return cls(read_design(root, experiment), picks, **options)
+        """The experiment of a project folder, as sealed there; an adaptive one follows the published weights.
+
+        Raises:
+            RegistrationError: it is adaptive, and there is no store to keep users in their arms.
+            PhaseOrderError: it is not designed, or adaptive and its weights are not published.
+        """
+        design = read_design(root, experiment)
+        if design.adaptive and options.get("assign") is None:
+            if options.get("store") is None:
+                step = "hand over a store: without it users change arms when weights do"
+                raise RegistrationError("an adaptive experiment needs a store", where=experiment, next_step=step)
+            options["assign"] = published_assigner(root, design, clock=options.get("clock", _utc_now))
+        return cls(design, picks, **options)
 
     def choose_sync(self, user: User | None, fields: Fields | None = None) -> Choice:
         """The user's arm; control outside the experiment's time, while it is disabled, and for nobody."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from xp_pipeline.design.allocation import Allocation, Step, allocate
 from xp_pipeline.design.layers import Layer, Slot
+from xp_pipeline.design.switchback import Switchback
 from xp_pipeline.language.buckets import bucket
 from xp_pipeline.language.program import Program
 from xp_pipeline.language.tree import ExperimentAST, ExperimentGroup
@@ -77,7 +78,8 @@ class Rule:
         }
         if self.bound.program is not None:
             return Program.parse(self.bound.program, where=given.program, **settings)
-        groups = tuple(ExperimentGroup(arm, share) for arm, share in (given.shares or {}).items())
+        shares = list(self.bound.allocations.values())[-1] if self.bound.allocations else given.shares or {}
+        groups = tuple(ExperimentGroup(arm, share) for arm, share in shares.items())
         return Program.of(ExperimentAST(self.bound.id, None, None, groups), where=self.bound.id, **settings)
 
     @cached_property
@@ -96,6 +98,28 @@ class Rule:
             ]
         )
 
+    @property
+    def published(self) -> dict[str, dict[str, float]]:
+        """Shares by version of adaptive weights, in order of publication; none for weights that stay."""
+        return self.bound.allocations
+
+    @cached_property
+    def switchback(self) -> Switchback | None:
+        """The schedule of blocks; None without one."""
+        given, start = self.assignment.switchback, self.bound.start
+        if given is None or start is None:
+            return None
+        return Switchback(
+            start,
+            given.block,
+            self.assignment.shares or {},
+            self.salt,
+            end=self.bound.end,
+            burn_in=given.burn_in,
+            burn_out=given.burn_out,
+            cycle=given.cycle,
+        )
+
     @cached_property
     def layer(self) -> Layer | None:
         """The layer with this experiment's slot alone: enough to say who belongs to it."""
@@ -107,9 +131,11 @@ class Rule:
 
     @cached_property
     def strata(self) -> dict[str, dict[str, float]] | None:
-        """Designed shares by phase or branch; one for everybody where they are all alike, None if unknown."""
+        """Designed shares by phase, branch or version; one for everybody where they are all alike, None if unknown."""
         if self.assignment.weights == "unknown":
             return None
+        if self.bound.allocations:
+            return {name: {arm: s.get(arm, 0.0) for arm in self.assignment.arms} for name, s in self.published.items()}
         if self.allocation:
             found = {f"phase {i}": dict(phase.shares) for i, phase in enumerate(self.allocation.phases, start=1)}
         else:
@@ -135,6 +161,12 @@ class Rule:
         if self.layer and not self.layer.takes(self.bound.id, unit):
             held = f"bucket {self.layer.bucket(unit):.6f} of layer {self.layer.name} is another's"
             return Answer(None, None, reason=held)
+        if self.switchback:
+            cell = self.switchback.cell(unit, at)
+            if cell is None:
+                return Answer(None, None, reason="outside the schedule")
+            edge = "" if cell.analysable else "at an edge of its block, which is left out of the analysis"
+            return Answer(cell.arm, None, f"block {cell.block}", edge)
         if self.allocation:
             u = bucket(self.salt, unit)
             phase = self.allocation.phase_at(at)

@@ -11,10 +11,7 @@ from typing import NamedTuple
 
 from xp_pipeline.design.aliases import AliasRow, DefiningRelation, words_of
 from xp_pipeline.errors import AliasError, SpecError, nearest
-
-Level = str | int | float | bool
-Run = dict[str, str]
-"""Level by factor."""
+from xp_pipeline.spec.factors import Level, Run, arm_of, control_of, text_of
 
 _SHOWN = 4
 
@@ -66,7 +63,7 @@ class Factorial:
     @property
     def control(self) -> str:
         """The arm with the most factors at their first level, the first of several: all of them, where it is run."""
-        return max(self.arms, key=lambda arm: sum(self.arms[arm][f] == levels[0] for f, levels in self.factors.items()))
+        return control_of(self.factors, list(self.arms.values()))
 
     @property
     def notation(self) -> str:
@@ -194,16 +191,6 @@ class Factorial:
         """A product of centred indicators of levels, in whole numbers: signs, where factors have two levels."""
         pairs = list(term)
         return [math.prod(len(self.factors[f]) * (run[f] == level) - 1 for f, level in pairs) for run in runs]
-
-
-def text_of(level: Level) -> str:
-    """A level as text, booleans as ``true`` and ``false``."""
-    return str(level).lower() if isinstance(level, bool) else str(level)
-
-
-def arm_of(run: Mapping[str, str]) -> str:
-    """The name of an arm: ``temp=high,press=low``."""
-    return ",".join(f"{factor}={level}" for factor, level in run.items())
 
 
 def _sign(level: str, pair: tuple[str, str]) -> int:

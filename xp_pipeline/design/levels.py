@@ -11,7 +11,7 @@ from xp_pipeline.errors import EvidenceError, nearest
 from xp_pipeline.stats.dunnett import dunnett_level
 from xp_pipeline.stats.sequences import boundary
 
-Correction = Literal["holm", "bonferroni", "dunnett", "none"]
+Correction = Literal["holm", "bonferroni", "hochberg", "hommel", "dunnett", "none"]
 
 
 def bonferroni_level(alpha: float, comparisons: int) -> float:
@@ -34,7 +34,8 @@ def many_arms_level(alpha: float, *, shares: Sequence[float], metrics: int = 1) 
 def family_level(alpha: float, *, correction: Correction, shares: Sequence[float], metrics: int = 1) -> float:
     """Level of one primary metric and arm, of a family that keeps alpha.
 
-    Holm's first step, which one true effect has to pass, is Bonferroni's: alpha / (metrics x treatment arms).
+    The step which one true effect has to pass alone is Bonferroni's, alpha / (metrics x treatment arms), of Holm's,
+    Hochberg's and Hommel's procedures too.
 
     Args:
         correction: How the analysis shares alpha.

@@ -99,6 +99,7 @@ def _decision(decision: Decision) -> Row:
         "verdict": str(decision.verdict),
         "rule": decision.rule,
         "reasons": serialize_to_json(list(decision.reasons)),
+        "nearest_change": decision.counterfactual.sentence if decision.counterfactual else "",
     }
 
 

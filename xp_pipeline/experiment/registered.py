@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from xp_pipeline.decision.verdict import Decision, Reason, Verdict
+from xp_pipeline.decision.verdict import Decision
 from xp_pipeline.errors import PhaseOrderError
 from xp_pipeline.experiment.analysis import in_order
 from xp_pipeline.experiment.gate import FROZEN
@@ -20,6 +20,7 @@ from xp_pipeline.experiment.settings import Settings
 from xp_pipeline.lifecycle import checks
 from xp_pipeline.lifecycle.adjust import read_clusters, read_readings
 from xp_pipeline.lifecycle.analyse import restored, setting_of
+from xp_pipeline.lifecycle.decide import restored_decision
 from xp_pipeline.lifecycle.infer import infer
 from xp_pipeline.lifecycle.publish import labels, provenance
 from xp_pipeline.lifecycle.report import document
@@ -128,7 +129,7 @@ class RegisteredExperiment(Experiment):
             TamperError: a seal does not match.
         """
         alpha = self._promise.bound.experiment.analysis.alpha
-        decided = [_decision(raw) for raw in self._latest.json("decisions.json")]
+        decided = [restored_decision(raw) for raw in self._latest.json("decisions.json")]
         return self._results_from(self._rows, alpha, decided)
 
     def _results_from(self, rows: list[Row], alpha: float, decided: list[Decision]) -> Results:
@@ -202,8 +203,3 @@ class RegisteredExperiment(Experiment):
         self._refuse("a registered experiment moves by its pipeline", f"edit its file, or xp run {self.name}")
 
     add_metrics = add_covariates = plan = design = start = transition_to = to_spec = _sealed
-
-
-def _decision(raw: Mapping[str, Any]) -> Decision:
-    reasons = tuple(Reason(bool(reason["holds"]), reason["sentence"]) for reason in raw["reasons"])
-    return Decision(raw["arm"], Verdict(raw["verdict"]), raw["rule"], reasons)

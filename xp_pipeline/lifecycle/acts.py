@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 
 from xp_pipeline.errors import PhaseOrderError, RecordError, SpecError, nearest
+from xp_pipeline.lifecycle.comparisons import decided
+from xp_pipeline.lifecycle.promisable import promisable, refuse_new_weights
 from xp_pipeline.lifecycle.sealed import Sealed, sealed
 from xp_pipeline.lifecycle.workspace import Workspace
-from xp_pipeline.spec.binding import bind
 from xp_pipeline.spec.changes import Change, additions, changes
 from xp_pipeline.spec.ledger import Entry, EntryKind
 from xp_pipeline.spec.phases import Phase
@@ -31,7 +32,8 @@ def amend(workspace: Workspace, experiment: str, *, reason: str) -> tuple[Sealed
     """
     _signed(workspace.by, reason)
     before = sealed(workspace, experiment)
-    current = bind(workspace.folder, experiment)
+    current = promisable(workspace.folder, experiment)
+    refuse_new_weights(before.bound, current)
     found = changes(before.bound, current)
     if not found:
         raise SpecError("the file says what is sealed: there is nothing to amend", where=experiment)
@@ -94,7 +96,7 @@ def decide(workspace: Workspace, experiment: str, arm: str, decision: str, *, re
     """
     _signed(workspace.by, reason)
     promise = sealed(workspace, experiment)
-    treatments = promise.bound.experiment.assignment.treatments
+    treatments = decided(promise.bound)
     if arm not in treatments:
         raise SpecError(f"no treatment arm {arm!r}", where=experiment, allowed=nearest(arm, treatments))
     if decision not in DECISIONS:

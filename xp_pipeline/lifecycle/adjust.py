@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from xp_pipeline.engine.queries import render
-from xp_pipeline.lifecycle import evidence, orders, residuals
+from xp_pipeline.lifecycle import beside, daily, evidence, orders, residuals, strata
 from xp_pipeline.lifecycle.arms import dropped_rows
+from xp_pipeline.lifecycle.cells import rows_of
 from xp_pipeline.lifecycle.columns import Column, Horizon, MetricColumns, Plan
 from xp_pipeline.lifecycle.frames import parquet
-from xp_pipeline.lifecycle.measure import Cell, Measurement, Reading, measured
+from xp_pipeline.lifecycle.measure import Measurement, Reading, measured
 from xp_pipeline.lifecycle.schedule import frozen_caps, measured_metrics, occasion
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
@@ -64,6 +64,9 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
     def write_orders(path: Path) -> None:
         orders.write(path, readings)
 
+    def write_buckets(path: Path) -> None:
+        beside.write(path, readings)
+
     return workspace.seal(
         promise.id,
         Phase.ADJUSTED_METRICS,
@@ -74,8 +77,12 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
         files={
             "moments.parquet": write,
             "orders.parquet": write_orders,
+            **({"buckets.parquet": write_buckets} if promise.bound.experiment.analysis.resampling else {}),
             "clusters.json": serialize_to_json(clusters).encode(),
             "residuals.json": residuals.sealed(readings),
+            "daily.json": daily.sealed(
+                workspace, promise, validated, {n: POPULATIONS[n] for n in populations(promise)}
+            ),
         },
         summary={
             key: validated.manifest.summary[key]
@@ -102,19 +109,21 @@ def _measure(
             measured_metrics(promise.bound, final=final).values(),
             horizon,
             dropped=lambda source: dropped_rows(promise.bound, source),
+            rows=lambda source: rows_of(workspace, promise.bound, source),
         )
         with measured(
-            POPULATIONS[name].format(units=units),
+            strata.population(promise.bound, POPULATIONS[name].format(units=units)),
             plan,
-            segments=[f"seg_{i}" for i in range(len(experiment.segments))],
+            segments=strata.segments(promise.bound),
             extra=["cluster"] if experiment.analysis.cluster else [],
             memory_limit=workspace.folder.project.engine.memory_limit,
             caps=caps,
+            bucketed=bool(experiment.analysis.resampling),
         ) as measurement:
             found = orders.with_orders(measurement, measurement.readings())
             if claims:
                 found = residuals.with_thirds(measurement, found, promise.bound)
-            readings[name] = [_named(reading, promise) for reading in found]
+            readings[name] = [strata.gathered(promise.bound, reading) for reading in found]
             if experiment.analysis.cluster and name == "enrolled":
                 clusters = _clusters(measurement) | orders.threshold_counts(measurement, found, promise.bound)
     return readings, clusters
@@ -123,20 +132,6 @@ def _measure(
 def populations(promise: Sealed) -> list[str]:
     """Enrolled, and triggered where the spec has an entry point."""
     return ["enrolled", "triggered"] if promise.bound.experiment.population.trigger else ["enrolled"]
-
-
-def _named(reading: Reading, promise: Sealed) -> Reading:
-    """The reading with segments under their own names."""
-    names = {f"seg_{i}": s.name for i, s in enumerate(promise.bound.experiment.segments)}
-
-    def own(cell: Cell) -> Cell:
-        return Cell(cell.arm, names.get(cell.segment, ""), cell.level)
-
-    return replace(
-        reading,
-        cells={own(cell): moments for cell, moments in reading.cells.items()},
-        orders={own(cell): order for cell, order in reading.orders.items()},
-    )
 
 
 def _clusters(measurement: Measurement) -> dict[str, Any]:
@@ -163,6 +158,8 @@ def _cluster_sums(i: int, columns: MetricColumns) -> list[Column]:
 def read_readings(artifact: SealedArtifact, bound: Bound) -> dict[str, list[Reading]]:
     """The sealed readings of every population."""
     found = orders.read(artifact.path("orders.parquet"), evidence.read(artifact.path("moments.parquet")))
+    if bound.experiment.analysis.resampling:
+        found = beside.restored(artifact.path("buckets.parquet"), found)
     return residuals.read(artifact.json("residuals.json"), bound, found)
 
 

@@ -14,14 +14,23 @@ from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import Estimate, Relative, Status
 from xp_pipeline.stats.msprt import Running, msprt
 from xp_pipeline.stats.sequences import always_valid_p, confidence_sequence
-from xp_pipeline.stats.spending import DETERIORATION_ALPHA
 
 
 def always_valid(
-    setting: Setting, occasion: Occasion, role: str, use: MetricUse, metric: Metric, c: Comparison, estimate: Estimate
+    setting: Setting,
+    occasion: Occasion,
+    role: str,
+    use: MetricUse,
+    metric: Metric,
+    c: Comparison,
+    estimate: Estimate,
+    nonzero: tuple[float, float],
 ) -> Row:
-    """What this reading says of a deciding row's tests; ``tests`` is for the ledger."""
-    test = _Test(setting, occasion, metric, c, estimate)
+    """What this reading says of a deciding row's tests; ``tests`` is for the ledger.
+
+    ``nonzero`` counts the units of control and treatment with an outcome other than 0.
+    """
+    test = _Test(setting, occasion, metric, c, estimate, nonzero)
     row: Row = {"tests": {}}
     if role == "primary":
         row |= test.benefit(use, row["tests"])
@@ -37,6 +46,7 @@ class _Test:
     metric: Metric
     comparison: Comparison
     estimate: Estimate
+    nonzero: tuple[float, float]
 
     def before(self, purpose: str) -> tuple[str, Mapping[str, Any] | None, Mapping[str, Any] | None]:
         """Name of a test in the ledger, its last look, and the first one that claimed."""
@@ -59,13 +69,14 @@ class _Test:
             return row | {k: v for k, v in (said or {}).items() if k.startswith(("ci_", "lift_"))}
         crossed = 0 if not excluded else 1 if self.estimate.effect > self.estimate.null else -1
         kept = {"look": self.occasion.number, "units": self._units, "crossed": crossed, "p": said["p_value"]}
+        kept |= {"effect": self.estimate.effect, "low": said["ci_low"], "high": said["ci_high"]}
         tests[key] = kept | {name: said.pop(name) for name in ("running",) if name in said}
         row |= said | {"p_adjusted": min(1.0, said["p_value"] * size), "significant": bool(stopped or crossed)}
         return row | ({"stopped_look": self.occasion.number} if crossed and not stopped else {})
 
     def _sequence(self, alpha: float, last: Mapping[str, Any] | None) -> tuple[Row | None, bool]:
         planned = self.setting.planned_n
-        band = confidence_sequence(self.estimate, planned_n=planned, alpha=alpha)
+        band = confidence_sequence(self.estimate, planned_n=planned, alpha=alpha, nonzero=self.nonzero)
         if band.status != Status.OK:
             return None, False
         p = always_valid_p(self.estimate, planned_n=planned, alpha=alpha)
@@ -75,7 +86,7 @@ class _Test:
     def _mixture(self, use: MetricUse, alpha: float, last: Mapping[str, Any] | None) -> tuple[Row | None, bool]:
         previous = Running(**last["running"]) if last else None
         tau = previous.tau if previous else self._size(use)
-        found = msprt(self.estimate, tau=tau, alpha=alpha, previous=previous)
+        found = msprt(self.estimate, tau=tau, alpha=alpha, previous=previous, nonzero=self.nonzero)
         if found.status != Status.OK or found.running is None:
             return None, False
         said = {"p_value": found.p_value, "ci_low": found.low, "ci_high": found.high, "running": vars(found.running)}
@@ -116,7 +127,7 @@ class _Test:
     def harm(self, tests: Row) -> Row:
         """Deterioration, one-sided, with a budget of its own."""
         key, _, stopped = self.before("harm")
-        between = self._between(2 * DETERIORATION_ALPHA)
+        between = self._between(2 * self.setting.harm_level)
         if stopped or between is None or not self.occasion.claims:
             return {"harmed": True if stopped else None}
         harmed = between[1] < 0
@@ -125,7 +136,7 @@ class _Test:
 
     def _between(self, alpha: float, *, relative: bool = False) -> tuple[float, float] | None:
         """The worst and the best effect (or lift) that a confidence sequence leaves, counted in the good direction."""
-        band = confidence_sequence(self.estimate, planned_n=self.setting.planned_n, alpha=alpha)
+        band = confidence_sequence(self.estimate, planned_n=self.setting.planned_n, alpha=alpha, nonzero=self.nonzero)
         if band.status != Status.OK or (relative and band.relative.status != Status.OK):
             return None
         ends = (band.relative.low, band.relative.high) if relative else (band.low, band.high)

@@ -9,16 +9,19 @@ from datetime import date
 from typing import Any
 
 from xp_pipeline.decision.verdict import Decision
-from xp_pipeline.lifecycle import checks
+from xp_pipeline.lifecycle import checks, daily
 from xp_pipeline.lifecycle.adjust import populations, read_clusters, read_readings
 from xp_pipeline.lifecycle.balance import covariate_balance
-from xp_pipeline.lifecycle.decide import decisions
+from xp_pipeline.lifecycle.decide import decisions, restored_decision
+from xp_pipeline.lifecycle.heterogeneous import heterogeneous
 from xp_pipeline.lifecycle.infer import infer
+from xp_pipeline.lifecycle.novelties import novelties
 from xp_pipeline.lifecycle.planning import planned_effects, planned_units, read_powers
 from xp_pipeline.lifecycle.promised import as_promised
 from xp_pipeline.lifecycle.rows import Row, Setting
 from xp_pipeline.lifecycle.schedule import Occasion, occasion
 from xp_pipeline.lifecycle.sealed import Sealed
+from xp_pipeline.lifecycle.subjects import subjects
 from xp_pipeline.lifecycle.tables import Look, put
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
@@ -65,6 +68,7 @@ def _seal(
             "results.json": serialize_to_json(found.rows).encode(),
             "health.json": serialize_to_json([vars(finding) for finding in found.health]).encode(),
             "decisions.json": serialize_to_json(found.decided).encode(),
+            "heterogeneity.json": serialize_to_json(found.effects).encode(),
             "look.json": serialize_to_json({"tests": found.tests, "caps": found.caps}).encode(),
         },
         summary={**measured.manifest.summary, "verdicts": {d.arm: str(d.verdict) for d in found.decided}},
@@ -81,6 +85,7 @@ class Inferred:
         health: What they rest on.
         tests: What the ledger keeps of the tests made along the looks, by hypothesis.
         caps: The caps found, by metric.
+        effects: Whether effects differ between segments and days since exposure.
     """
 
     rows: list[Row]
@@ -88,6 +93,7 @@ class Inferred:
     health: list[checks.Finding]
     tests: dict[str, Any]
     caps: dict[str, float]
+    effects: list[Row]
 
 
 def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact, when: Occasion) -> Inferred:
@@ -104,7 +110,11 @@ def inferred(workspace: Workspace, promise: Sealed, measured: SealedArtifact, wh
     read_powers(workspace, promise, rows)
     found = decisions(promise, planned_effects(promise, rows), health, final=final, as_of=day)
     caps = {r.metric: r.cap for r in readings["enrolled"] if math.isfinite(r.cap)}
-    return Inferred(rows, found, health, tests, caps)
+    effects = [
+        *heterogeneous(setting, readings),
+        *novelties(list(subjects(setting, readings)), daily.read(measured.json("daily.json"))),
+    ]
+    return Inferred(rows, found, health, tests, caps, effects)
 
 
 def setting_of(
@@ -168,11 +178,12 @@ def _spent(promise: Sealed, tests: dict[str, Any], final: bool) -> float:
 def tabulate(workspace: Workspace, promise: Sealed, manifest: Manifest, number: int) -> None:
     """Publish the sealed rows as tables, all with this run's id; after an amendment the promised ones beside them."""
     artifact = workspace.read(promise.id, Phase.INFERENCE_RESULTS, spec_hash=promise.spec_hash, as_of=manifest.as_of)
-    found = [Decision(d["arm"], d["verdict"], d["rule"], tuple(d["reasons"])) for d in artifact.json("decisions.json")]
+    found = [restored_decision(row) for row in artifact.json("decisions.json")]
     health = [checks.Finding(**row) for row in restored(artifact, "health.json")]
     look = Look.of(manifest, number)
     beside = _beside(workspace, promise) if promise.amended else None
-    put(workspace, promise, look, restored(artifact, "results.json"), health, found, beside=beside)
+    effects = restored(artifact, "heterogeneity.json")
+    put(workspace, promise, look, restored(artifact, "results.json"), health, found, effects, beside=beside)
 
 
 def _beside(workspace: Workspace, promise: Sealed) -> tuple[Sealed, Look, list[Row], list[Decision]] | None:

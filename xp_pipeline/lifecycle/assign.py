@@ -17,14 +17,17 @@ from xp_pipeline.errors import SourceError, TamperError
 from xp_pipeline.language.buckets import storage_bucket_sql
 from xp_pipeline.lifecycle.arms import arm_of, mismatched
 from xp_pipeline.lifecycle.asof import AsOf, NotYet, resolve
+from xp_pipeline.lifecycle.cells import at_edges, cluster_of, inside
 from xp_pipeline.lifecycle.designed import ARM, STRATUM, is_designed, leaks, with_design
 from xp_pipeline.lifecycle.frames import every, matching, moment, relation, time_of, unit_of
+from xp_pipeline.lifecycle.members import member_of
 from xp_pipeline.lifecycle.remembered import recorded, remember
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest
 from xp_pipeline.spec.canonical import same_digest
+from xp_pipeline.spec.effects import CROSSING
 from xp_pipeline.spec.phases import ExperimentState, Phase
 from xp_pipeline.spec.source import Source
 
@@ -172,12 +175,13 @@ class _Assigning:
             time=self._time,
             where=every([*self._meant(), *self._timely()]),
             carried=[*carried, *drawn],
+            member=member_of(self.promise.bound),
             drop_mismatched=bool(self.population.mismatch and self.population.mismatch.policy == "drop_rows"),
         )
         self._remembered()
         self._identity()
         self._triggers()
-        self._units(carried)
+        self._units([*carried, *([Carried("members", "members")] if self.population.member else [])])
         return rows
 
     def _remembered(self) -> None:
@@ -204,7 +208,8 @@ class _Assigning:
             late=f"coalesce({self._time} >= {moment(until)}, FALSE)" if until else "FALSE",
         )
         cursor = self.con.execute(query)
-        return dict(zip([c[0] for c in cursor.description or []], cursor.fetchone() or (), strict=True))
+        counts = dict(zip([c[0] for c in cursor.description or []], cursor.fetchone() or (), strict=True))
+        return counts | at_edges(self.promise.bound, self.source, self.relation, self.con)
 
     def _bounds(self) -> tuple[datetime | None, datetime | None]:
         """First moment that counts as exposure, and first that no longer does."""
@@ -214,7 +219,7 @@ class _Assigning:
         return self.promise.bound.start, min(ends) if ends else None
 
     def _meant(self) -> list[str]:
-        return [matching(self.population.where, self.source)]
+        return [matching(self.population.where, self.source), *inside(self.promise.bound)]
 
     def _timely(self) -> list[str]:
         start, until = self._bounds()
@@ -224,7 +229,7 @@ class _Assigning:
         ]
 
     def _own_segments(self) -> list[Carried]:
-        own = [s for s in self.experiment.segments if s.source in (None, self.source.name)]
+        own = [s for s in self.experiment.segments if s.source in (None, self.source.name) and not s.cross]
         return [Carried(f"seg_{i}", _level(s.column or s.name)) for i, s in self._numbered() if s in own]
 
     def _numbered(self) -> list[tuple[int, Any]]:
@@ -238,7 +243,7 @@ class _Assigning:
 
     def _cluster(self) -> list[Carried]:
         column = self.experiment.analysis.cluster
-        return [Carried("cluster", f"CAST({identifier(column)} AS VARCHAR)")] if column else []
+        return [Carried("cluster", f"CAST({cluster_of(self.promise.bound, column)} AS VARCHAR)")] if column else []
 
     def _identity(self) -> None:
         rule = self.population.identity
@@ -285,7 +290,21 @@ class _Assigning:
             carried=carried,
             joined=[{"table": table, "name": name} for table, names in dimensions.items() for name in names],
             tables=list(dimensions),
+            crossed=self._crossed(dimensions),
+            missing=literal(MISSING_SEGMENT),
         )
+
+    def _crossed(self, dimensions: dict[str, list[str]]) -> list[Carried]:
+        """Crossed segments as SQL: the levels of those they cross, side by side."""
+        homes = {name: table for table, names in dimensions.items() for name in names}
+        levels = {
+            s.name: f"coalesce({homes.get(f'seg_{i}', 'assigned')}.seg_{i}, {literal(MISSING_SEGMENT)})"
+            for i, s in self._numbered()
+        }
+        between = f" || {literal(CROSSING)} || "
+        return [
+            Carried(f"seg_{i}", between.join(levels[name] for name in s.cross)) for i, s in self._numbered() if s.cross
+        ]
 
     def _dimensions(self) -> dict[str, list[str]]:
         """Segments from other tables: a temporary table a source, keyed by unit."""

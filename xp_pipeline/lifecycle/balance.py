@@ -8,8 +8,8 @@ import numpy as np
 
 from xp_pipeline.lifecycle import checks
 from xp_pipeline.lifecycle.measure import Cell, Reading, decisive_variant
-from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.assignment import Assignment
+from xp_pipeline.spec.binding import Bound
 from xp_pipeline.stats.balance import standardized_difference
 from xp_pipeline.stats.estimates import Status
 from xp_pipeline.stats.means import welch

@@ -35,6 +35,7 @@ def clustered_rows(setting: Setting, readings: Sequence[Reading], clusters: Mapp
                 "main": False,
                 "decisive": False,
                 "mature_share": NAN,
+                "estimate": estimate,
             }
 
 

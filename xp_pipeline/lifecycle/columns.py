@@ -69,6 +69,7 @@ class Plan:
         sources: One entry a source, in order of first use.
         metrics: One entry a metric, in the order given.
         dropped: Rows of a source that count for nothing, as SQL.
+        rows: The relation of a source's rows; left out, its clean rows as they are.
         outputs: Final columns of ``unit_values``.
     """
 
@@ -79,8 +80,10 @@ class Plan:
         horizon: Horizon,
         *,
         dropped: Callable[[Source], str | None] = lambda _: None,
+        rows: Callable[[Source], str] | None = None,
     ) -> None:
         self._workspace = workspace
+        self._rows = rows or (lambda source: relation(workspace, source.name))
         self._dropped = dropped
         self._horizon = horizon
         self._sources: dict[str, SourceColumns] = {}
@@ -140,7 +143,7 @@ class Plan:
             dropped = self._dropped(source)
             self._sources[source.name] = SourceColumns(
                 name=source.name,
-                relation=relation(self._workspace, source.name),
+                relation=self._rows(source),
                 unit=unit_of(source),
                 time=time_of(source, self._horizon.zone) if clocked else None,
                 grouped=source.kind in CLOCKED,

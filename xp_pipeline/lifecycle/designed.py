@@ -10,7 +10,9 @@ from xp_pipeline.design.assigning import Rule
 from xp_pipeline.engine.predicates import identifier, literal
 from xp_pipeline.engine.queries import render
 from xp_pipeline.language.buckets import bucket_sql
+from xp_pipeline.lifecycle.cells import celled
 from xp_pipeline.lifecycle.frames import unit_of
+from xp_pipeline.lifecycle.versions import versioned
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.source import Source
 
@@ -21,6 +23,8 @@ _READABLE = ("integer", "number", "text", "boolean")
 def is_designed(bound: Bound) -> bool:
     """Whether rows are laid beside the design: arms come from it, or logged ones can be held against it."""
     assignment = bound.experiment.assignment
+    if assignment.adaptive:
+        return True
     return assignment.weights != "unknown" and (bound.experiment.population.arm is None or assignment.recomputable)
 
 
@@ -30,6 +34,10 @@ def with_design(bound: Bound, source: Source, relation: str, *, time: str, con: 
     A rule that SQL has no functions for is read in frames, over the distinct values that it looks at.
     """
     rule = Rule(bound)
+    if rule.switchback:
+        return celled(bound, source, relation)
+    if bound.experiment.assignment.adaptive:
+        return versioned(rule, source, relation)
     unit = unit_of(source)
     parts = _ramp(rule, unit, time) if rule.allocation else _program(rule, source, con, relation)
     query = render(

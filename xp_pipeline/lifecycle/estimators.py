@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from xp_pipeline.lifecycle.adaptive_estimates import adaptive_estimates, as_if_fixed, is_weighted
+from xp_pipeline.lifecycle.beside import second_readings
 from xp_pipeline.lifecycle.comparisons import Comparison
+from xp_pipeline.lifecycle.factorial_estimates import factorial_estimates
 from xp_pipeline.lifecycle.measure import Reading
 from xp_pipeline.lifecycle.orders import pooled
 from xp_pipeline.lifecycle.residuals import everybody
+from xp_pipeline.lifecycle.strata import Strata, stratified_estimates
+from xp_pipeline.spec.experiment import Analysis
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.cuped import cuped
 from xp_pipeline.stats.estimates import Estimate, Status
-from xp_pipeline.stats.means import welch
+from xp_pipeline.stats.means import at_level, welch
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.proportions import proportion
 from xp_pipeline.stats.quantiles import quantile
@@ -22,18 +28,60 @@ Estimator = Callable[..., Estimate]
 
 
 def estimates(
-    metric: Metric, reading: Reading, comparison: Comparison, segment: str, level: str, *, alpha: float
+    metric: Metric,
+    reading: Reading,
+    comparison: Comparison,
+    segment: str,
+    level: str,
+    *,
+    alpha: float,
+    shares: Strata | None = None,
+    analysis: Analysis | None = None,
 ) -> list[Estimate]:
-    """The raw estimate, and the adjusted one where there are covariates; decisions read the last."""
+    """The second readings, the raw estimate, and the adjusted one where there are covariates; decisions read the last.
+
+    ``shares`` are those of the design by phase or branch; where they differ, estimates are stratified.
+    """
+    analysis = analysis or Analysis()
+    found = _first(metric, reading, comparison, segment, level, alpha=alpha, shares=shares, analysis=analysis)
+    if not segment and not comparison.weights and not reading.strata:
+        found = [*second_readings(metric, reading, comparison, analysis, alpha=alpha), *found]
+    if analysis.lift == "fieller" or metric.type == "quantile":
+        return found
+    return [at_level(estimate, alpha, method=analysis.lift) for estimate in found]
+
+
+def _first(
+    metric: Metric,
+    reading: Reading,
+    comparison: Comparison,
+    segment: str,
+    level: str,
+    *,
+    alpha: float,
+    shares: Strata | None,
+    analysis: Analysis,
+) -> list[Estimate]:
+    """The raw estimate, and the adjusted one where there are covariates."""
+    if comparison.weights:
+        return factorial_estimates(metric, reading, comparison, segment, level, alpha=alpha)
     if metric.type == "quantile":
-        return [_quantile(metric, reading, comparison, segment, level, alpha)]
+        return as_if_fixed([_quantile(metric, reading, comparison, segment, level, alpha)], shares)
+    if shares and is_weighted(metric, reading, shares):
+        plain = replace(reading, strata={})
+        naive = _first(metric, plain, comparison, segment, level, alpha=alpha, shares=None, analysis=analysis)
+        weighted = adaptive_estimates(metric, reading, comparison, segment, level, alpha=alpha, shares=shares)
+        return [*as_if_fixed(naive, shares), *weighted]
+    if reading.strata and shares:
+        return stratified_estimates(metric, reading, comparison, segment, level, alpha=alpha, shares=shares)
     control = everybody(reading, metric, comparison.against, segment, level)
     treatment = everybody(reading, metric, comparison.arms, segment, level)
     outcome = list(range(len(metric.quantities)))
     raw = control.take(outcome), treatment.take(outcome)
     found = [_raw_estimator(metric)(*raw, alpha=alpha).cautioned(_caution(metric, *raw))]
     if reading.covariates:
-        found.append(cuped(control, treatment, alpha=alpha, ratio=metric.type == "ratio"))
+        method, is_ratio = analysis.adjustment, metric.type == "ratio"
+        found.append(cuped(control, treatment, alpha=alpha, ratio=is_ratio, method=method))
     thirds = reading.thirds.get(comparison.name) if not segment else None
     if thirds:
         pair, is_ratio = (thirds[0], thirds[1]), metric.type == "ratio"

@@ -21,22 +21,29 @@ def write(path: Path, readings: Mapping[str, Sequence[Reading]]) -> None:
 
 
 def _rows(population: str, reading: Reading) -> Iterable[dict[str, Any]]:
-    for cell, moments in sorted(reading.cells.items(), key=lambda item: (item[0].segment, item[0].level, item[0].arm)):
-        yield {
-            "population": population,
-            "metric": reading.metric,
-            "variant": reading.variant,
-            "covariates": json.dumps(reading.covariates),
-            "cap": float(reading.cap),
-            "capped_share": float(reading.capped_share),
-            "segment": cell.segment,
-            "level": cell.level,
-            "arm": cell.arm,
-            "n": moments.n,
-            "mean": moments.mean.tolist(),
-            "comoment": moments.comoment.ravel().tolist(),
-            "third": float(moments.third),
-        }
+    for stratum, cells in {"": reading.cells, **dict(sorted(reading.strata.items()))}.items():
+        for cell, moments in sorted(cells.items(), key=lambda item: (item[0].segment, item[0].level, item[0].arm)):
+            yield _row(population, reading, stratum, cell, moments)
+
+
+def _row(population: str, reading: Reading, stratum: str, cell: Cell, moments: Moments) -> dict[str, Any]:
+    return {
+        "population": population,
+        "metric": reading.metric,
+        "variant": reading.variant,
+        "covariates": json.dumps(reading.covariates),
+        "cap": float(reading.cap),
+        "capped_share": float(reading.capped_share),
+        "stratum": stratum,
+        "segment": cell.segment,
+        "level": cell.level,
+        "arm": cell.arm,
+        "n": moments.n,
+        "mean": moments.mean.tolist(),
+        "comoment": moments.comoment.ravel().tolist(),
+        "third": float(moments.third),
+        "nonzero": reading.nonzero.get(cell) if not stratum else None,
+    }
 
 
 def read(path: Path) -> dict[str, list[Reading]]:
@@ -44,13 +51,18 @@ def read(path: Path) -> dict[str, list[Reading]]:
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in pl.read_parquet(path, glob=False, hive_partitioning=False).iter_rows(named=True):
         key = (row["population"], row["metric"], row["variant"])
-        entry = found.setdefault(key, {"row": row, "cells": {}})
-        entry["cells"][Cell(row["arm"], row["segment"], row["level"])] = _moments(row)
+        entry = found.setdefault(key, {"row": row, "nonzero": {}, "": {}})
+        cell = Cell(row["arm"], row["segment"], row["level"])
+        entry.setdefault(row["stratum"], {})[cell] = _moments(row)
+        if row["nonzero"] is not None:
+            entry["nonzero"][cell] = row["nonzero"]
     readings: dict[str, list[Reading]] = {}
     for (population, metric, variant), entry in found.items():
-        row = entry["row"]
+        row, cells, nonzero = entry.pop("row"), entry.pop(""), entry.pop("nonzero")
         covariates = tuple(json.loads(row["covariates"]))
-        reading = Reading(metric, variant, covariates, entry["cells"], row["cap"], row["capped_share"])
+        reading = Reading(
+            metric, variant, covariates, cells, row["cap"], row["capped_share"], strata=entry, nonzero=nonzero
+        )
         readings.setdefault(population, []).append(reading)
     return readings
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from xp_pipeline.engine.queries import render
 from xp_pipeline.errors import SpecError, nearest
 from xp_pipeline.lifecycle.columns import Horizon, Plan
+from xp_pipeline.lifecycle.explain_arms import arms_said, arrangement, opening
 from xp_pipeline.lifecycle.measure import BUCKETS
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.folder import Folder
@@ -118,12 +119,13 @@ def explain_experiment(folder: Folder, name: str) -> str:
     """An experiment as a paragraph: arms, population, metrics by role, and how it ends."""
     experiment = folder.experiment(name)
     shares = experiment.assignment.shares
-    arms = ", ".join(f"{arm} {shares[arm]:.1%}" if shares else arm for arm in experiment.assignment.arms)
+    arms = arms_said(experiment)
     arm = experiment.population.arm
     lines = [
-        f"{experiment.id} compares {', '.join(experiment.assignment.treatments)} with {experiment.assignment.control}.",
+        opening(experiment),
         f"Arms: {arms}{'' if shares else ' (designed shares unknown)'}, "
         f"{f'read from {arm.column}' if arm else 'computed by bucket rule v2'} in {experiment.population.source}.",
+        *arrangement(experiment),
         f"Runs from {experiment.start or 'an unknown start'} to {experiment.end or 'an unknown end'}; "
         f"alpha {experiment.analysis.alpha:g}.",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from xp_pipeline.engine.duckdb import connect
 from xp_pipeline.engine.queries import render
 from xp_pipeline.lifecycle.frames import parquet
+from xp_pipeline.lifecycle.members import counted as counted_members
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.phases import Phase
@@ -28,11 +29,13 @@ def population_flow(workspace: Workspace, promise: Sealed, as_of: str | None) ->
     steps = [_rows("rows read", version.rows_read, "kept")]
     steps += [_rows(f"broke the contract ({reason})", n, "excluded") for reason, n in version.rejected.items()]
     steps += [_rows(f"filter {name}", n, "excluded") for name, n in version.filtered.items()]
-    other = rows["all_rows"] - rows["experiment_rows"]
+    edges = rows.get("edge_rows", 0)
+    other = rows["all_rows"] - rows["experiment_rows"] - edges
     steps += [
         _rows("of other experiments or places", other, "excluded"),
         _rows("before the start", rows["early_rows"], "excluded"),
         _rows("after the end or the as-of", rows["late_rows"], "excluded"),
+        _rows("at the edges of blocks (burn-in, burn-out)", edges, "excluded"),
         _rows("without an arm", rows["null_arm_rows"], "excluded"),
     ]
     mismatch = promise.bound.experiment.population.mismatch
@@ -57,6 +60,7 @@ def _unit_steps(workspace: Workspace, promise: Sealed, relation: str) -> list[di
                 relation=relation,
             )
         ).fetchall()
+        of_clusters = counted_members(con, relation) if promise.bound.experiment.population.member else {}
     by_status: dict[str, dict[str, int]] = {}
     for status, arm, n in counted:
         by_status.setdefault(status, {})[arm] = n
@@ -66,6 +70,9 @@ def _unit_steps(workspace: Workspace, promise: Sealed, relation: str) -> list[di
     steps = [_units("units exposed", everyone, "kept")]
     steps += [_units(words, by_status[status], "excluded") for status, words in _STATUS.items() if status in by_status]
     steps.append(_units("units analysed", by_status.get("ok", {}), "kept"))
+    if of_clusters:
+        steps.append({"name": "members in them", "members": sum(of_clusters.values()), "kind": "kept"})
+        steps[-1] |= {"by_arm": of_clusters}
     if promise.bound.experiment.population.trigger:
         steps.append(_units("of these, reached the entry point", dict(reached), "kept"))
     return steps

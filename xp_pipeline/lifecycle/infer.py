@@ -7,19 +7,26 @@ from typing import Any
 
 from xp_pipeline.lifecycle.always_valid import always_valid
 from xp_pipeline.lifecycle.clustered import clustered_rows
-from xp_pipeline.lifecycle.comparisons import Comparison, comparisons
+from xp_pipeline.lifecycle.comparisons import Comparison, comparisons, decided
 from xp_pipeline.lifecycle.estimators import estimates, matured
 from xp_pipeline.lifecycle.families import adjust_families
 from xp_pipeline.lifecycle.measure import Cell, Reading, decisive_variant
-from xp_pipeline.lifecycle.rows import Row, Setting, described, guarded, withheld
+from xp_pipeline.lifecycle.read_outs import read_out
+from xp_pipeline.lifecycle.rows import Row, Setting, described, guarded, judged, withheld
 from xp_pipeline.lifecycle.sequential import group_sequential
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import NAN, Estimate
 
 
-def infer(setting: Setting, readings: Mapping[str, Sequence[Reading]], clusters: Mapping[str, Any]) -> list[Row]:
-    """All results of one look, p-values adjusted within their families."""
+def infer(
+    setting: Setting,
+    readings: Mapping[str, Sequence[Reading]],
+    clusters: Mapping[str, Any],
+    *,
+    read_outs: bool = True,
+) -> list[Row]:
+    """All results of one look, p-values adjusted within their families; with Bayesian read-outs unless told."""
     rows = [row for population, found in readings.items() for row in _population(setting, population, found)]
     rows += list(clustered_rows(setting, readings.get("enrolled", ()), clusters))
     if setting.final:
@@ -27,6 +34,9 @@ def infer(setting: Setting, readings: Mapping[str, Sequence[Reading]], clusters:
     else:
         for row in rows:
             _silence(row)
+    for row in rows:
+        row |= read_out(setting, row) if read_outs else {}
+        row.pop("estimate", None)
     return rows
 
 
@@ -71,7 +81,12 @@ def _rows(
     """One row an estimator; ``everyone`` counts the units before maturity and null policy."""
     role, use = setting.roles[reading.metric]
     metric = setting.metrics[reading.metric]
-    found = estimates(metric, reading, comparison, segment, level, alpha=setting.level_alpha)
+    settings: Any = {
+        "alpha": setting.level_alpha,
+        "shares": setting.strata,
+        "analysis": setting.bound.experiment.analysis,
+    }
+    found = estimates(metric, reading, comparison, segment, level, **settings)
     for estimate in found:
         usable = matured(estimate, metric, everyone)
         main = reading.variant == decisive_variant(metric) and estimate is found[-1]
@@ -82,8 +97,10 @@ def _rows(
             "decisive": main and population == setting.deciding and not segment,
             "mature_share": (usable.n_control + usable.n_treatment) / everyone if everyone else NAN,
         }
-        row |= guarded(setting, use, metric, usable) if role == "guardrail" else {}
-        row |= _along_the_looks(setting, row, role, use, metric, comparison, usable)
+        row |= guarded(setting, use, metric, usable) if role == "guardrail" and comparison.order == 1 else {}
+        row |= judged(setting, role, use, metric, usable) if row["decisive"] else {}
+        row["estimate"] = usable
+        row |= _along_the_looks(setting, row, role, use, reading, comparison, usable)
         if population in setting.blocked_populations:
             row = withheld(row, f"the sample ratio of the {population} population is not the designed one")
         yield row
@@ -94,21 +111,26 @@ def _along_the_looks(
     row: Row,
     role: RoleName,
     use: MetricUse,
-    metric: Metric,
+    reading: Reading,
     comparison: Comparison,
     estimate: Estimate,
 ) -> Row:
     """The tests of a deciding row under a sequential schedule; nothing for other rows."""
-    treatments = setting.bound.experiment.assignment.treatments
     schedule = setting.bound.looks.schedule
     if setting.occasion is None or schedule == "fixed" or role == "exploratory":
         return {}
-    if not row["decisive"] or comparison.name not in treatments:
+    if not row["decisive"] or comparison.name not in decided(setting.bound):
         return {}
+    metric = setting.metrics[reading.metric]
+    counts = _nonzero(reading, comparison.against), _nonzero(reading, comparison.arms)
     test = group_sequential if schedule == "group_sequential" else always_valid
-    found = test(setting, setting.occasion, role, use, metric, comparison, estimate)
+    found = test(setting, setting.occasion, role, use, metric, comparison, estimate, counts)
     said = [row["reason"], found.get("reason", ""), _matured_only(setting, metric)]
     return found | {"reason": "; ".join(part for part in said if part)}
+
+
+def _nonzero(reading: Reading, arms: Sequence[str]) -> int:
+    return sum(reading.nonzero.get(Cell(arm), 0) for arm in arms)
 
 
 def _matured_only(setting: Setting, metric: Metric) -> str:

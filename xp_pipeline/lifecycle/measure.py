@@ -43,10 +43,13 @@ class Reading:
         variant: ``""`` for the plain values, ``capped`` or ``log``.
         covariates: Names of the covariates after the outcome (and denominator), indicators included.
         cells: Moments by cell; variables are outcome, denominator of a ratio, covariates.
+        nonzero: Units by cell whose outcome is not 0.
+        buckets: Moments by arm and storage bucket, where a second reading resamples them.
         cap: The cap in force, NaN where there is none.
         capped_share: Share of counting units above it.
         orders: Order statistics by cell, of a quantile metric only.
         thirds: Third sums of the residuals of control and treatment by comparison; of a deciding reading at a look.
+        strata: Moments by phase or branch and cell, where the design drew units by different shares.
     """
 
     metric: str
@@ -57,6 +60,9 @@ class Reading:
     capped_share: float = float("nan")
     orders: Mapping[Cell, OrderStatistics] = field(default_factory=dict)
     thirds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    strata: Mapping[str, Mapping[Cell, Moments]] = field(default_factory=dict)
+    nonzero: Mapping[Cell, int] = field(default_factory=dict)
+    buckets: Mapping[str, Mapping[int, Moments]] = field(default_factory=dict)
 
 
 @dataclass
@@ -78,6 +84,7 @@ class Measurement:
         segments: Columns of the population to break down by.
         extra: Further population columns kept with the values (the cluster).
         caps: Caps of metrics, by name, that an earlier look has fixed.
+        bucketed: Whether readings keep their moments by storage bucket.
 
     Attributes:
         centred: Metric and variant to its variables as SQL and what was taken from each; known after ``readings``.
@@ -92,9 +99,12 @@ class Measurement:
         extra: Sequence[str] = (),
         memory_limit: str | None = None,
         caps: Mapping[str, float] | None = None,
+        bucketed: bool = False,
     ) -> None:
         self.plan = plan
+        self.bucketed = bucketed
         self._frozen = caps or {}
+        self._buckets: dict[int, dict[str, dict[int, Moments]]] = {}
         self.centred: dict[tuple[str, str], tuple[list[str], NDArray[np.float64]]] = {}
         self.segments = list(segments)
         self._population = population
@@ -153,7 +163,9 @@ class Measurement:
                 metric=v.metric.metric.name,
                 variant=v.variant,
                 covariates=tuple(v.names),
-                cells=cells[v.reading],
+                cells={cell: moments for cell, (moments, _) in cells[v.reading].items()},
+                nonzero={cell: count for cell, (_, count) in cells[v.reading].items()},
+                buckets=self._buckets.get(v.reading, {}),
                 cap=cap,
                 capped_share=share,
             )
@@ -240,20 +252,32 @@ class Measurement:
         centred = f"{value} - {_shift(y, variant, shifts)!r}"
         return f"CASE WHEN {counted} THEN {centred} END" if len(columns.outcomes) > 1 else centred
 
-    def _moments(self, wanted: Sequence[_Variables], shifts: Mapping[str, float]) -> list[dict[Cell, Moments]]:
-        variables, sums = _sums(wanted)
+    def _moments(
+        self, wanted: Sequence[_Variables], shifts: Mapping[str, float]
+    ) -> list[dict[Cell, tuple[Moments, int]]]:
+        """Moments and units other than 0 of every cell, by reading."""
+        variables, sums = _sums(wanted, shifts)
         query = render("moments", segments=self.segments, variables=variables, sums=sums, relation="unit_values")
         parts: list[dict[Cell, list[Moments]]] = [{} for _ in wanted]
+        nonzero: list[dict[Cell, int]] = [{} for _ in wanted]
+        self._buckets = {}
         for row in self.rows(query):
             cell = self._cell(row)
             offset = 2 + len(self.segments)
             for v in wanted:
                 size = len(v.expressions)
-                width = 1 + size + len(products(size)) + 1
-                found = _from_row(row[offset : offset + width], size, _shift_vector(v, shifts))
+                width = 1 + size + len(products(size)) + 2
+                *values, others = row[offset : offset + width]
+                found = _from_row(values, size, _shift_vector(v, shifts))
                 parts[v.reading].setdefault(cell, []).append(found)
+                if self.bucketed and row[1] is not None:
+                    self._buckets.setdefault(v.reading, {}).setdefault(cell.arm, {})[row[1]] = found
+                nonzero[v.reading][cell] = nonzero[v.reading].get(cell, 0) + int(others or 0)
                 offset += width
-        return [{cell: Moments.merge(*found) for cell, found in part.items()} for part in parts]
+        return [
+            {cell: (Moments.merge(*found), counts[cell]) for cell, found in part.items()}
+            for part, counts in zip(parts, nonzero, strict=True)
+        ]
 
     def _cell(self, row: tuple[Any, ...]) -> Cell:
         for i, segment in enumerate(self.segments):
@@ -286,7 +310,7 @@ def _masked(expression: str, counted: str, columns: MetricColumns, missing: set[
     return f"CASE WHEN {counted} THEN {expression} END" if missing & set(columns.outcomes) else expression
 
 
-def _sums(wanted: Sequence[_Variables]) -> tuple[list[Column], list[Column]]:
+def _sums(wanted: Sequence[_Variables], shifts: Mapping[str, float]) -> tuple[list[Column], list[Column]]:
     variables, sums = [], []
     for v in wanted:
         m = v.reading
@@ -296,6 +320,8 @@ def _sums(wanted: Sequence[_Variables]) -> tuple[list[Column], list[Column]]:
         sums += [Column(f"s_{m}_{i}", f"sum({name})") for i, name in enumerate(names)]
         sums += [Column(f"p_{m}_{i}_{j}", f"sum({names[i]} * {names[j]})") for i, j in products(len(names))]
         sums.append(Column(f"c_{m}", f"sum({names[0]} * {names[0]} * {names[0]})"))
+        zero = -_shift(v.metric.outcomes[0], v.variant, shifts)
+        sums.append(Column(f"z_{m}", f"sum(CASE WHEN {names[0]} <> CAST({zero!r} AS DOUBLE) THEN 1 ELSE 0 END)"))
     return variables, sums
 
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 from xp_pipeline.design.aims import Aim, Detect, RuleOut
 from xp_pipeline.design.levels import family_level, joint_power
 from xp_pipeline.design.schedules import scheduled
+from xp_pipeline.lifecycle.comparisons import decided
+from xp_pipeline.lifecycle.factorials import halves, is_factorial
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
@@ -41,10 +43,17 @@ def level_of_each(bound: Bound, *, alpha: float | None = None) -> float:
     """Level of each primary metric and arm, of the spec's alpha or of another one."""
     experiment = bound.experiment
     shares = shares_of(bound)
-    compared = [shares[arm] for arm in (experiment.assignment.control, *experiment.assignment.treatments)]
+    if is_factorial(bound):
+        compared = [1.0] * (1 + len(decided(bound)))
+    else:
+        compared = [shares[arm] for arm in (experiment.assignment.control, *experiment.assignment.treatments)]
+    analysis = experiment.analysis
+    whole, correction = analysis.alpha if alpha is None else alpha, analysis.primary_correction
+    if correction == "preferential" and experiment.metrics.secondary:
+        whole *= analysis.primary_share
     return family_level(
-        experiment.analysis.alpha if alpha is None else alpha,
-        correction=experiment.analysis.primary_correction,
+        whole,
+        correction="bonferroni" if correction == "preferential" else correction,
         shares=compared,
         metrics=len(experiment.metrics.primary),
     )
@@ -62,7 +71,15 @@ def must_hold(bound: Bound) -> int:
 
 def primary_tests(bound: Bound) -> int:
     """Hypotheses that share alpha: every primary metric of every treatment."""
-    return len(bound.experiment.metrics.primary) * len(bound.experiment.assignment.treatments)
+    return len(bound.experiment.metrics.primary) * len(decided(bound))
+
+
+def pair_of(bound: Bound, name: str) -> tuple[float, float]:
+    """Shares of all units on the two sides of a comparison that is decided about, the baseline's first."""
+    if is_factorial(bound):
+        return halves(bound, name)
+    shares = shares_of(bound)
+    return shares[bound.experiment.assignment.control], shares[name]
 
 
 def shares_of(bound: Bound) -> Mapping[str, float]:

@@ -19,6 +19,7 @@ from xp_pipeline.engine.predicates import identifier, literal
 from xp_pipeline.engine.queries import render
 from xp_pipeline.language.buckets import storage_bucket_sql
 from xp_pipeline.lifecycle.arms import dropped_rows
+from xp_pipeline.lifecycle.cells import is_switchback
 from xp_pipeline.lifecycle.columns import Horizon, Plan, interval
 from xp_pipeline.lifecycle.frames import matching, moment, parquet, relation, time_of, unit_of
 from xp_pipeline.lifecycle.measure import measured
@@ -52,6 +53,8 @@ class Past:
 
 def look_back(workspace: Workspace, promise: Sealed) -> Past:
     """Measure the history of every metric whose rows tell what happened before a moment."""
+    if is_switchback(promise.bound):
+        return Past(reason="past days hold units, not the cells of a switchback")
     days = span(workspace, promise)
     if isinstance(days, str):
         return Past(reason=days)

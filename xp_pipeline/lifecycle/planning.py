@@ -8,7 +8,17 @@ from typing import Any
 
 from xp_pipeline.design.detection import power_with
 from xp_pipeline.design.search import smallest
-from xp_pipeline.lifecycle.plan_aims import aim_of, level_of_each, planned_days, power_of_each, said, shares_of
+from xp_pipeline.lifecycle.comparisons import decided
+from xp_pipeline.lifecycle.factorials import in_plan
+from xp_pipeline.lifecycle.plan_aims import (
+    aim_of,
+    level_of_each,
+    pair_of,
+    planned_days,
+    power_of_each,
+    said,
+    shares_of,
+)
 from xp_pipeline.lifecycle.plan_baselines import known, traffic_of
 from xp_pipeline.lifecycle.plan_entries import Entry, entry
 from xp_pipeline.lifecycle.plan_history import Past, look_back
@@ -51,11 +61,11 @@ def make_plan(workspace: Workspace, promise: Sealed) -> dict[str, Any]:
     for role, use, metric in bound.uses:
         baseline, origin = known(use, metric, past, traffic)
         aim = aim_of(bound, role, use, metric)
-        for arm in bound.experiment.assignment.treatments:
+        for arm in decided(bound):
             planned: Entry = {"metric": metric.name, "role": role, "arm": arm, "n": None, "baseline": origin}
             planned["type"] = metric.type
             if baseline is not None:
-                planned |= entry(aim, shares=_pair(bound, arm), history=baseline, days=planned_days(bound))
+                planned |= entry(aim, shares=pair_of(bound, arm), history=baseline, days=planned_days(bound))
                 planned["n"] = planned["n"] or planned.get("n_at_end")
             entries.append(planned)
     return {
@@ -65,12 +75,8 @@ def make_plan(workspace: Workspace, promise: Sealed) -> dict[str, Any]:
         "units_per_day": float(traffic.at(traffic.days)) / traffic.days if traffic else None,
         "shares": dict(shares_of(bound)),
         "assumptions": [coming, *_rests_on(bound, past), *said(bound)],
+        **in_plan(bound),
     }
-
-
-def _pair(bound: Bound, arm: str) -> tuple[float, float]:
-    shares = shares_of(bound)
-    return shares[bound.experiment.assignment.control], shares[arm]
 
 
 def _rests_on(bound: Bound, past: Past) -> list[str]:

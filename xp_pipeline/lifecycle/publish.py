@@ -12,7 +12,7 @@ import polars as pl
 
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
-from xp_pipeline.spec.tables import SCHEMA_VERSION, TABLES
+from xp_pipeline.spec.tables import SCHEMA_VERSION, TABLES, Field
 
 Row = dict[str, Any]
 _TYPES: dict[str, Any] = {
@@ -49,7 +49,12 @@ def provenance(workspace: Workspace, promise: Sealed, *, as_of: str | None, look
 
 def frame(table: str, rows: Sequence[Row]) -> pl.DataFrame:
     """Rows as a frame with just the columns and types of a published table."""
-    schema = {name: _TYPES[field.kind] for name, field in TABLES[table].items()}
+    return tabular(TABLES[table], rows)
+
+
+def tabular(fields: Mapping[str, Field], rows: Sequence[Row]) -> pl.DataFrame:
+    """Rows as a frame with just the columns and types of some fields."""
+    schema = {name: _TYPES[field.kind] for name, field in fields.items()}
     complete = [{name: _clean(row.get(name)) for name in schema} for row in rows]
     return pl.DataFrame(complete, schema=schema)
 

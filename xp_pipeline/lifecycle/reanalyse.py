@@ -14,7 +14,7 @@ from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.ledger import EntryKind
 from xp_pipeline.spec.phases import Phase
 
-CORRECTIONS = ("holm", "bonferroni", "fdr_bh", "fdr_by", "none")
+CORRECTIONS = ("holm", "bonferroni", "hochberg", "hommel", "dunnett", "fdr_bh", "fdr_by", "none")
 
 
 def reanalyse(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xp_pipeline.errors import SpecError, TamperError
+from xp_pipeline.lifecycle.promisable import promisable
 from xp_pipeline.lifecycle.sealed import Sealed, is_registered, sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest
-from xp_pipeline.spec.binding import Bound, bind
+from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.canonical import canonical_bytes, same_digest
 from xp_pipeline.spec.changes import Change, ChangeKind, additions, changes
 from xp_pipeline.spec.ledger import EntryKind
@@ -42,7 +43,7 @@ def register(workspace: Workspace, experiment: str, *, reason: str = "", local: 
     if experiment not in workspace.folder.experiments and is_registered(workspace, experiment):
         _raise_broken_file(workspace, experiment)
         return _sealed_spec(workspace, sealed(workspace, experiment))
-    bound = bind(workspace.folder, experiment)
+    bound = promisable(workspace.folder, experiment)
     if not is_registered(workspace, experiment):
         _refuse_draft(workspace, bound)
         _enter(workspace, bound, reason=reason, local=local)

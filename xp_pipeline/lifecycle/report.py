@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from xp_pipeline import __version__
+from xp_pipeline.lifecycle.ahead import boundaries_ahead
 from xp_pipeline.lifecycle.flow import population_flow
 from xp_pipeline.lifecycle.publish import read_look
+from xp_pipeline.lifecycle.schedule import looks_left
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.report.card import experiment_card
@@ -87,8 +89,13 @@ def _place(path: Path, content: bytes) -> None:
 
 def document(workspace: Workspace, promise: Sealed, *, as_of: str | None) -> ReportDocument:
     """The document of one look."""
-    rows = {table: _rows(workspace, table, promise.id, as_of) for table in ("results", "health", "decisions")}
+    rows = {
+        table: _rows(workspace, table, promise.id, as_of)
+        for table in ("results", "health", "decisions", "heterogeneity")
+    }
     experiment = _rows(workspace, "experiments", promise.id, as_of)[0]
+    final = bool(experiment["final"])
+    looks = _looks(workspace, promise, as_of, final=final)
     return build(
         bound=promise.bound,
         **rows,
@@ -102,7 +109,22 @@ def document(workspace: Workspace, promise: Sealed, *, as_of: str | None) -> Rep
             for name in promise.bound.source_names
             for reason, count in workspace.version(name).rejected.items()
         ],
+        looks=looks,
+        looks_left=looks_left(promise.bound, as_of=as_of, final=final),
+        boundaries_ahead={} if final else boundaries_ahead(promise.bound, looks, as_of=as_of),
     )
+
+
+def _looks(workspace: Workspace, promise: Sealed, as_of: str | None, *, final: bool) -> list[Any]:
+    """What the ledger keeps of the readings up to this one, each day once; an earlier day is never the final look."""
+    found: dict[str | None, Any] = {}
+    for entry in workspace.ledger.entries(promise.id, EntryKind.LOOK):
+        payload = entry.payload
+        day = payload["as_of"]
+        earlier = bool(as_of and day and day < as_of)
+        if (earlier and not payload["final"]) or (day == as_of and bool(payload["final"]) == final):
+            found[day] = payload
+    return sorted(found.values(), key=lambda payload: str(payload["as_of"]))
 
 
 def _rows(workspace: Workspace, table: str, experiment: str, as_of: str | None) -> list[dict[str, Any]]:

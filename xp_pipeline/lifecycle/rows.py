@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xp_pipeline.lifecycle.comparisons import Comparison
+from xp_pipeline.decision.counterfactual import harmful_effect, smallest_margin
+from xp_pipeline.lifecycle.comparisons import Comparison, decided
 from xp_pipeline.lifecycle.measure import Reading
 from xp_pipeline.lifecycle.schedule import Occasion, measured_metrics
+from xp_pipeline.lifecycle.strata import designed_strata
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import NAN, Estimate, Status
+from xp_pipeline.stats.means import t_sf
 from xp_pipeline.stats.noninferiority import NonInferiority, non_inferiority
 from xp_pipeline.stats.sequences import confidence_band
+from xp_pipeline.stats.spending import DETERIORATION_ALPHA
 
 Row = dict[str, Any]
 
@@ -50,13 +54,22 @@ class Setting:
     @property
     def primary_tests(self) -> int:
         """Hypotheses that share alpha: every primary metric of every treatment."""
-        experiment = self.bound.experiment
-        return len(experiment.metrics.primary) * len(experiment.assignment.treatments)
+        return len(self.bound.experiment.metrics.primary) * len(decided(self.bound))
+
+    @property
+    def harm_level(self) -> float:
+        """One-sided level of each test of harm: an arm's budget, shared equally over what is tested."""
+        return DETERIORATION_ALPHA / max(sum(role != "exploratory" for role, _, _ in self.bound.uses), 1)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
         """The metrics as this reading measures them."""
         return measured_metrics(self.bound, final=self.final)
+
+    @cached_property
+    def strata(self) -> dict[str, dict[str, float]] | None:
+        """Designed shares by phase or branch."""
+        return designed_strata(self.bound)
 
     @cached_property
     def roles(self) -> dict[str, tuple[RoleName, MetricUse]]:
@@ -135,6 +148,27 @@ def guarded(setting: Setting, use: MetricUse, metric: Metric, estimate: Estimate
         "ni_holds": test.holds,
         "alpha": setting.bound.experiment.analysis.guardrail_alpha,
     }
+
+
+def judged(setting: Setting, role: str, use: MetricUse, metric: Metric, estimate: Estimate) -> Row:
+    """What a verdict at the end of a fixed-horizon design reads: harm, and what would have changed it."""
+    if not setting.final or role == "exploratory" or estimate.status != Status.OK:
+        return {}
+    harm = t_sf(estimate.effect / estimate.se * (-1 if metric.direction == "increase" else 1), estimate.df)
+    row: Row = {
+        "harmed": harm <= setting.harm_level,
+        "harmful_effect": harmful_effect(estimate, level=setting.harm_level),
+    }
+    return row | needed_margin(use, metric, estimate, setting.bound.experiment.analysis.guardrail_alpha)
+
+
+def needed_margin(use: MetricUse, metric: Metric, estimate: Estimate, alpha: float) -> Row:
+    """The smallest margin of a guardrail that would have held."""
+    if use.margin is None:
+        return {}
+    rises = metric.direction == "increase"
+    needed = smallest_margin(estimate, relative=use.margin.relative, increase_is_good=rises, alpha=alpha)
+    return {"margin_needed": needed}
 
 
 def withheld(row: Row, reason: str) -> Row:

@@ -8,6 +8,7 @@ from datetime import date
 
 from xp_pipeline.errors import BlockedError, XpError
 from xp_pipeline.lifecycle.adjust import adjust
+from xp_pipeline.lifecycle.allocate import allocate
 from xp_pipeline.lifecycle.analyse import analyse
 from xp_pipeline.lifecycle.asof import NotYet
 from xp_pipeline.lifecycle.assign import assign
@@ -77,7 +78,7 @@ def _validated(workspace: Workspace, promise: Sealed, as_of: date | None) -> Man
 def run(
     workspace: Workspace, experiment: str, *, as_of: date | None = None, progress: Progress | None = None
 ) -> Outcome:
-    """Run every phase of one experiment in order; an error of ours becomes the outcome."""
+    """Run every phase of one experiment in order, then learn; an error of ours becomes the outcome."""
     phase = Phase.REGISTERED_SPEC
     day: str | None = None
     try:
@@ -88,6 +89,7 @@ def run(
             day = manifest.as_of or day
             if progress:
                 progress(experiment, phase, "done")
+        allocate(workspace, sealed(workspace, experiment), as_of=as_of)
     except NotYet as error:
         return Outcome(experiment, "waiting", phase, day, error)
     except BlockedError as error:

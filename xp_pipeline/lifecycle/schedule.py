@@ -92,6 +92,16 @@ def _due(promise: Sealed, looks: Sequence[Payload], earlier: Sequence[Payload], 
     return _scheduled(bound, day) > (_scheduled(bound, last) if last else 0)
 
 
+def looks_left(bound: Bound, *, as_of: str | None, final: bool) -> int:
+    """Looks planned after a day, the final one included; 0 for one look, and where no end is planned 1."""
+    if final or bound.looks.schedule == "fixed" or as_of is None:
+        return 0
+    if bound.end is None:
+        return 1
+    last = (bound.end + bound.follow_up).astimezone(bound.zone).date() - DAY
+    return max(_scheduled(bound, last - DAY) - _scheduled(bound, date.fromisoformat(as_of)), 0) + 1
+
+
 def _scheduled(bound: Bound, day: date) -> int:
     """How many looks were scheduled up to the end of a day."""
     return _days_run(bound, day) // (bound.looks.every // DAY)

@@ -52,7 +52,8 @@ def sealed(workspace: Workspace, experiment: str) -> Sealed:
     Raises:
         PhaseOrderError: it was never registered.
     """
-    entries = [e for e in workspace.ledger.entries(experiment) if e.kind in _CARRYING]
+    known = workspace.ledger.entries(experiment)
+    entries = [e for e in known if e.kind in _CARRYING]
     if not entries:
         raise PhaseOrderError(
             "the experiment is not registered",
@@ -60,7 +61,8 @@ def sealed(workspace: Workspace, experiment: str) -> Sealed:
             next_step=f"xp register {experiment} --by YOU",
         )
     first, last = entries[0], entries[-1]
-    bound, promised = _bound(last.payload), _bound(first.payload)
+    shares = {e.payload["version"]: published_shares(e) for e in known if e.kind == EntryKind.ALLOCATION}
+    bound, promised = _bound(last.payload, shares), _bound(first.payload, shares)
     return Sealed(
         bound=bound,
         spec_hash=last.payload["spec_hash"],
@@ -77,5 +79,10 @@ def is_registered(workspace: Workspace, experiment: str) -> bool:
     return bool(workspace.ledger.entries(experiment, EntryKind.REGISTRATION))
 
 
-def _bound(payload: dict[str, Any]) -> Bound:
-    return restore(payload["document"])
+def published_shares(entry: Entry) -> dict[str, float]:
+    """Shares by arm as an entry has published them, in the order of the arms, by which units are assigned."""
+    return {arm: entry.payload["shares"][arm] for arm in entry.payload["arms"]}
+
+
+def _bound(payload: dict[str, Any], shares: dict[str, dict[str, float]]) -> Bound:
+    return restore(payload["document"]).model_copy(update={"allocations": shares})

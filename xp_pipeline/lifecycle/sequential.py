@@ -11,18 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xp_pipeline.decision.counterfactual import harmful_effect, winning_effect
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.rows import Row, Setting
+from xp_pipeline.lifecycle.planning import absolute
+from xp_pipeline.lifecycle.rows import Row, Setting, needed_margin
 from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.spec.experiment import MetricUse
 from xp_pipeline.spec.looks import Looks
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.boundaries import Look, crossing, grown, next_look, repeated_interval, z_of, z_of_p
 from xp_pipeline.stats.estimates import Estimate, Relative, Status
+from xp_pipeline.stats.futility import futility_bounds
 from xp_pipeline.stats.means import t_sf
 from xp_pipeline.stats.noninferiority import NonInferiority, non_inferiority
 from xp_pipeline.stats.sequences import burn_in, confidence_band
-from xp_pipeline.stats.spending import DETERIORATION_ALPHA, Spending
+from xp_pipeline.stats.spending import Spending
 from xp_pipeline.stats.stagewise import stagewise
 
 
@@ -66,18 +69,28 @@ class _Scheduled(Spending):
 
 
 def group_sequential(
-    setting: Setting, occasion: Occasion, role: str, use: MetricUse, metric: Metric, c: Comparison, estimate: Estimate
+    setting: Setting,
+    occasion: Occasion,
+    role: str,
+    use: MetricUse,
+    metric: Metric,
+    c: Comparison,
+    estimate: Estimate,
+    nonzero: tuple[float, float],
 ) -> Row:
-    """What this reading says of a deciding row's tests; ``tests`` is for the ledger."""
-    waits = "" if occasion.final or estimate.status != Status.OK else burn_in(estimate)
+    """What this reading says of a deciding row's tests; ``tests`` is for the ledger.
+
+    ``nonzero`` counts the units of control and treatment with an outcome other than 0.
+    """
+    waits = "" if occasion.final or estimate.status != Status.OK else burn_in(estimate, nonzero=nonzero)
     if waits:
         occasion = replace(occasion, claims=False)
-    test = _Test(setting, occasion, role, metric, c, estimate)
+    test = _Test(setting, occasion, use, metric, c, estimate)
     row: Row = {"tests": {}}
     if role == "primary":
         row |= test.benefit(row["tests"])
     if role == "guardrail":
-        row |= test.margin(use, row["tests"])
+        row |= test.margin(row["tests"])
     row |= test.harm(row["tests"])
     return row | ({"reason": waits} if waits else {})
 
@@ -86,7 +99,7 @@ def group_sequential(
 class _Test:
     setting: Setting
     occasion: Occasion
-    role: str
+    use: MetricUse
     metric: Metric
     comparison: Comparison
     estimate: Estimate
@@ -108,7 +121,10 @@ class _Test:
         if not found.new or self.estimate.status != Status.OK:
             return named | {"p_value": None, "significant": None}
         look, z = found.looks[-1], z_of(self.estimate)
+        threshold = winning_effect(self.estimate, level=2 * t_sf(look.upper, math.inf))
         row = named | {
+            "winning_effect": threshold,
+            "sure_effect": threshold,
             "significant": bool(look.crossed(z)),
             "information": look.information,
             "alpha_spent": 2 * look.alpha_spent,
@@ -118,8 +134,20 @@ class _Test:
         said = self._after_stop(found, hypothesis, size) if row["significant"] or self.occasion.final else {}
         if row["significant"]:
             row["stopped_look"] = self.occasion.number
+        row["futile"] = self._futile(found, z)
         tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, said)
         return row | (said or self._repeated(look))
+
+    def _futile(self, found: Course, z: float) -> bool:
+        """Whether the planned effect has become so improbable that stopping is advised, without binding anyone."""
+        looks, analysis = self.setting.bound.looks, self.setting.bound.experiment.analysis
+        effect = absolute(self.use, self.estimate.mean_control)
+        if not looks.futility or self.occasion.final or effect is None:
+            return False
+        drift = effect / self.estimate.se / math.sqrt(found.looks[-1].information)
+        spending = Spending(looks.spending, looks.parameter)
+        bounds = futility_bounds(found.looks, drift=drift, beta=1 - analysis.power, spending=spending)
+        return z * (1 if self.metric.direction == "increase" else -1) < bounds[-1]
 
     def _stands(self, stopped: Mapping[str, Any]) -> Row:
         """An earlier look's claim, beside a band of what the data say now."""
@@ -146,8 +174,9 @@ class _Test:
             "ci_low": s.low, "ci_high": s.high, "ci_level": s.level, "interval_kind": "stagewise",
         } | ({} if self.metric.log else _lift(s.relative))  # fmt: skip
 
-    def margin(self, use: MetricUse, tests: Row) -> Row:
+    def margin(self, tests: Row) -> Row:
         """Non-inferiority of a guardrail, one-sided, spending along the same looks."""
+        use = self.use
         assert use.margin is not None
         hypothesis = self.hypothesis("margin", self.setting.bound.experiment.analysis.guardrail_alpha)
         found = self.course(hypothesis)
@@ -169,6 +198,7 @@ class _Test:
         tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, said)
         row |= {"ni_holds": holds, "ni_bound": test.bound, "information": look.information, "boundary": look.upper}
         row |= {"statistic": z, "alpha_spent": look.alpha_spent} | said
+        row |= needed_margin(use, self.metric, self.estimate, max(t_sf(look.upper, math.inf), 1e-12))
         return row | ({"stopped_look": self.occasion.number} if holds else {})
 
     def _non_inferiority(self, use: MetricUse, level: float) -> NonInferiority:
@@ -183,13 +213,15 @@ class _Test:
 
     def harm(self, tests: Row) -> Row:
         """Deterioration, one-sided, with a budget of its own."""
-        hypothesis = self.hypothesis("harm", DETERIORATION_ALPHA)
+        hypothesis = self.hypothesis("harm", self.setting.harm_level)
         found = self.course(hypothesis)
         if found.crossed or not found.new or self.estimate.status != Status.OK:
             return {"harmed": True if found.crossed else None}
+        look = found.looks[-1]
         z = z_of(self.estimate) * (-1 if self.metric.direction == "increase" else 1)
-        tests[hypothesis.key] = _kept(self.estimate, self.occasion, found.looks[-1], z, {})
-        return {"harmed": found.looks[-1].crossed(z) == 1}
+        tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, {})
+        threshold = harmful_effect(self.estimate, level=t_sf(look.upper, math.inf))
+        return {"harmed": look.crossed(z) == 1, "harmful_effect": threshold}
 
 
 def course(looks: Looks, occasion: Occasion, hypothesis: Hypothesis, units: int) -> Course:

@@ -1,4 +1,4 @@
-"""The four published tables of one look, from results, health and decisions."""
+"""The five published tables of one look, from results, health, decisions and the tests between effects."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def put(
     results: Sequence[Row],
     health: Sequence[checks.Finding],
     decided: Sequence[Decision],
+    effects: Sequence[Row],
     *,
     beside: Beside | None = None,
 ) -> None:
@@ -52,6 +53,7 @@ def put(
         "results": [begin | row | _labelled(promise, row, begin["label"]) for row in results],
         "health": [begin | _health_row(finding) for finding in health],
         "decisions": [begin | _decision_row(workspace, promise, d) for d in decided],
+        "heterogeneity": [begin | row | {"label": f"{begin['label']},exploratory"} for row in effects],
         "experiments": [begin | _experiment_row(workspace, promise, look.units, checks.worst(health), decided)],
     }
     if beside:
@@ -89,6 +91,7 @@ def _decision_row(workspace: Workspace, promise: Sealed, decision: Decision) -> 
         "verdict": str(decision.verdict),
         "rule": decision.rule,
         "reasons": serialize_to_json(list(decision.reasons)),
+        "nearest_change": decision.counterfactual.sentence if decision.counterfactual else "",
         "human_decision": human[-1].payload["decision"] if human else "",
         "human_reason": human[-1].reason if human else "",
     }

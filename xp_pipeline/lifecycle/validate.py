@@ -22,7 +22,9 @@ from xp_pipeline.lifecycle.balance import balance, moments_of
 from xp_pipeline.lifecycle.checks import Finding
 from xp_pipeline.lifecycle.designed import is_designed
 from xp_pipeline.lifecycle.frames import moment, parquet
+from xp_pipeline.lifecycle.members import member_findings
 from xp_pipeline.lifecycle.sealed import Sealed
+from xp_pipeline.lifecycle.versions import in_order, unpublished
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
@@ -180,7 +182,8 @@ class _Checking:
         if population.mismatch:
             excluded = self._counts("status = 'mismatch'")
             found += checks.mismatched(rows["mismatched_rows"], excluded, population.mismatch.policy)
-        found += self._integrity()
+        found += member_findings(self.promise.bound, self.strata, self.con) + self._integrity()
+        found += unpublished(self.promise.bound, self.con)
         found += self._triggered(scheduled) + self._segments() + self._days() + self._balance()
         for name in self.promise.bound.source_names:
             version = self.workspace.version(name)
@@ -201,14 +204,11 @@ class _Checking:
         """Counts by arm and what was designed for them, by phase or branch; by scope, which is all without ``by``."""
         found: dict[str, dict[str, dict[str, int]]] = {}
         for *scope, stratum, arm, n in self._query([*by, "stratum", "arm"], where, relation):
-            name = (stratum or EVERYBODY) if len(self.strata or {}) > 1 else EVERYBODY
+            name = EVERYBODY if EVERYBODY in (self.strata or {EVERYBODY: {}}) else stratum or EVERYBODY
             counts = found.setdefault(str(scope[0]) if scope else "", {}).setdefault(name, self._filled({}))
             counts[arm] = counts.get(arm, 0) + n
         strata = self.strata or {}
-        return {
-            scope: [(counts, strata[name]) for name, counts in sorted(tables.items()) if name in strata]
-            for scope, tables in found.items()
-        }
+        return {scope: in_order(self.promise.bound, tables, strata) for scope, tables in found.items()}
 
     def _srm(self, where: str, *, scope: str, scheduled: bool, blocking: bool = True) -> Finding:
         counts = self._filled(self._counts(where))

@@ -7,6 +7,7 @@ from xp_pipeline.lifecycle.adjust import populations
 from xp_pipeline.lifecycle.analyse import restored
 from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.decide import decisions
+from xp_pipeline.lifecycle.heterogeneous import blocked_rows
 from xp_pipeline.lifecycle.report import render
 from xp_pipeline.lifecycle.rows import Row
 from xp_pipeline.lifecycle.sealed import Sealed
@@ -37,7 +38,8 @@ def withhold(workspace: Workspace, promise: Sealed, manifest: Manifest) -> None:
     rows = _blocked_rows(promise, blocking.message)
     look = Look.of(manifest, 0)
     decided = decisions(promise, rows, health, final=look.final, as_of=look.as_of)
-    put(workspace, promise, look, rows, health, decided)
+    effects = blocked_rows(promise.bound, populations(promise)[-1], blocking.message)
+    put(workspace, promise, look, rows, health, decided, effects)
     _enter_verdict(workspace, promise, manifest, blocking)
     render(workspace, promise, as_of=manifest.as_of, blocked=True)
     raise refuse(promise, health)

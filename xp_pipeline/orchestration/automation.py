@@ -10,6 +10,7 @@ from xp_pipeline.errors import XpError
 from xp_pipeline.lifecycle.run import runnable
 from xp_pipeline.lifecycle.sealed import is_registered, sealed
 from xp_pipeline.lifecycle.workspace import Workspace
+from xp_pipeline.orchestration.allocation import ALLOCATION
 from xp_pipeline.orchestration.daily import daily
 from xp_pipeline.orchestration.partitions import experiments
 from xp_pipeline.orchestration.resources import ProjectResource
@@ -23,7 +24,7 @@ LIFECYCLE = "experiment_lifecycle"
 
 lifecycle_job = dg.define_asset_job(
     LIFECYCLE,
-    selection=dg.AssetSelection.assets(*(str(phase) for phase in Phase)),
+    selection=dg.AssetSelection.assets(*(str(phase) for phase in Phase), ALLOCATION),
     executor_def=dg.in_process_executor,
     description="Every phase of one experiment, in order.",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from xp_pipeline.errors import SpecError
+from xp_pipeline.orchestration.allocation import allocation
 from xp_pipeline.orchestration.assets import lifecycle_assets
 from xp_pipeline.orchestration.automation import daily_schedule, lifecycle_job, source_sensor, spec_sensor
 from xp_pipeline.orchestration.daily import daily
@@ -23,7 +24,7 @@ def build_definitions(root: Path | None = None) -> dg.Definitions:
     upstream = sorted({s.location.asset for s in folder.sources.values() if s.location.asset}) if folder else []
     keys = [dg.AssetKey(name.split("/")) for name in upstream]
     return dg.Definitions(
-        assets=[*lifecycle_assets(keys), *(dg.AssetSpec(key, group_name="p0_upstream") for key in keys)],
+        assets=[*lifecycle_assets(keys), allocation, *(dg.AssetSpec(key, group_name="p0_upstream") for key in keys)],
         jobs=[lifecycle_job, daily],
         sensors=[spec_sensor(project.automation), source_sensor(project.automation)] if folder else [],
         schedules=daily_schedule(project.automation, project.timezone) if folder else [],

@@ -6,6 +6,7 @@ import dagster as dg
 
 from xp_pipeline.lifecycle.run import Outcome, Progress, run_all, runnable
 from xp_pipeline.lifecycle.workspace import Workspace
+from xp_pipeline.orchestration.allocation import materialised
 from xp_pipeline.orchestration.metadata import of
 from xp_pipeline.orchestration.partitions import experiments
 from xp_pipeline.orchestration.resources import ProjectResource
@@ -62,6 +63,8 @@ def _materialise(context: dg.OpExecutionContext, workspace: Workspace, outcome: 
             context.log_event(
                 dg.AssetMaterialization(str(phase), partition=outcome.experiment, metadata=of(workspace, manifest))
             )
+    if event := materialised(workspace, outcome.experiment):
+        context.log_event(event)
 
 
 def _fail_at_the_end(outcomes: list[Outcome]) -> None:

@@ -46,7 +46,7 @@ class Axis(NamedTuple):
 def linear(needed: Sequence[float], intervals: Sequence[Sequence[float]], *, unit: Unit) -> Axis:
     """An axis that holds zero, all of ``needed``, and the intervals as far as they do not reach far out."""
     low, high = _limits([0.0, *needed], intervals)
-    step = _nice_step((high - low) / 7)
+    step = nice_step((high - low) / 7)
     places = max(0, -math.floor(math.log10(step * unit.factor) + 1e-9))
     ticks = [
         Tick((i * step - low) / (high - low), number(i * step, decimals=places, unit=unit, signed=True))
@@ -66,7 +66,7 @@ def _limits(needed: Sequence[float], intervals: Sequence[Sequence[float]]) -> tu
     return low - room, high + room
 
 
-def _nice_step(raw: float) -> float:
+def nice_step(raw: float) -> float:
     """The step 1, 2 or 5 times a power of ten at or above ``raw``."""
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))

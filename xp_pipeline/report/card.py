@@ -4,10 +4,13 @@
     identity      id, title, hypothesis, owner, tags, arms (name, control, share)
     state         lifecycle state, start, end, as_of, look, final, interim, labels, units, withheld
     hashes        run_id, spec_hash, promised_hash, ledger_head, git_commit, code_version: those that are known
+    factorial     notation, factors, arms, defining_relation, aliases of a factorial design, or null
     plan          days, assumptions, metrics (metric, arm, n, ...), or null without a plan
-    verdicts      one per arm: verdict, rule, reasons (holds, sentence), what people decided and why
+    verdicts      one per arm: verdict, rule, reasons (holds, sentence), nearest change, what people decided and why
     results       one per estimate: metric, role, arm, baseline, estimator, status, notes, and its numbers
     analyses      other analyses beside the one in force: name, spec_hash, run_id, verdicts, results
+    differences   whether effects differ: summary, answers by segment and over days; exploratory
+    looks         schedule, reading, looks planned, one row per look (number, day, alpha spent, tests), deterioration
     health        verdict, and every check with its verdict, message, hint and counts
     population    steps and rejected rows
     history       changes of the promise, and overrides
@@ -20,9 +23,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from xp_pipeline.report.aliases import card_of
+from xp_pipeline.report.differences_card import differences_card, read_out_card
 from xp_pipeline.report.document import Analysis, ReportDocument
 from xp_pipeline.report.estimate import Estimate
 from xp_pipeline.report.health import Check
+from xp_pipeline.report.looks_card import looks_card, sequential_card
 from xp_pipeline.report.scorecard import Comparison, MetricBlock, Scorecard
 from xp_pipeline.report.verdict import Verdict
 
@@ -46,10 +52,13 @@ def experiment_card(document: ReportDocument) -> dict[str, Any]:
         "identity": _identity(document),
         "state": _state(document),
         "hashes": {_HASHES[name]: value for name, value in document.lineage.facts if name in _HASHES},
+        "factorial": card_of(document.factorial),
         "plan": _plan(document),
         "verdicts": _verdicts(main),
         "results": _results(main),
         "analyses": [_analysis(analysis) for analysis in others],
+        "differences": differences_card(document.differences),
+        "looks": looks_card(document.looks),
         "health": {
             "verdict": document.health.verdict,
             "checks": [_check(check) for check in document.health.checks],
@@ -115,6 +124,7 @@ def _verdict(arm: str, verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "rule": verdict.rule,
         "reasons": [{"holds": reason.holds, "sentence": reason.sentence} for reason in verdict.reasons],
+        "nearest_change": verdict.nearest_change,
         "human_decision": verdict.human_decision,
         "human_reason": verdict.human_reason,
     }
@@ -153,7 +163,7 @@ def _numbers(card: Scorecard, estimate: Estimate) -> dict[str, Any]:
         "mean_baseline": estimate.mean_baseline.value,
         "effect": estimate.effect.value,
         "interval": [estimate.effect_interval.low, estimate.effect_interval.high],
-        "interval_name": card.interval_name,
+        "interval_name": estimate.sequential.interval_name if estimate.sequential else card.interval_name,
         "lift": estimate.lift.value,
         "lift_interval": [estimate.lift_interval.low, estimate.lift_interval.high],
         "lift_status": estimate.lift_status,
@@ -164,6 +174,10 @@ def _numbers(card: Scorecard, estimate: Estimate) -> dict[str, Any]:
         "power": estimate.fine_print.power.value,
         "mde": estimate.fine_print.mde.value,
     }
+    if estimate.read_out:
+        numbers |= read_out_card(estimate.read_out)
+    if estimate.sequential:
+        numbers |= sequential_card(estimate.sequential)
     if estimate.guard:
         guard = estimate.guard
         numbers |= {"margin": guard.margin.value, "margin_relative": guard.relative}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from xp_pipeline.report import words
+from xp_pipeline.report.aliases import FactorialDesign, build_factorial
+from xp_pipeline.report.differences import Differences, build_differences, tests_of
 from xp_pipeline.report.forest import Forest, build_forest
 from xp_pipeline.report.format import Figure, count, moment, share
 from xp_pipeline.report.health import Health, build_health
@@ -23,6 +25,8 @@ from xp_pipeline.report.inputs import (
     one_run,
     text_of,
 )
+from xp_pipeline.report.looks import Looks, build_looks
+from xp_pipeline.report.looks_inputs import NONE_AHEAD, BoundariesAhead, LookEntry
 from xp_pipeline.report.method import Method, build_method
 from xp_pipeline.report.planned import Planned, build_planned
 from xp_pipeline.report.population import Flow, build_flow
@@ -120,7 +124,10 @@ class ReportDocument:
         analyses: The analysis in force; the promised one after an amendment; re-analyses.
         health: Every check.
         flow: Rows and units, and where they fell.
+        differences: Whether effects differ between segments and over time.
+        looks: The looks taken, and the course of their tests.
         planned: Plan against actual; None without a plan.
+        factorial: Factors and aliases; None where arms are no runs of a factorial design.
         method: The method in words.
         history: Changes of the promise, and overrides.
         lineage: Where the numbers come from.
@@ -131,7 +138,10 @@ class ReportDocument:
     analyses: tuple[Analysis, ...]
     health: Health
     flow: Flow
+    differences: Differences
+    looks: Looks
     planned: Planned | None
+    factorial: FactorialDesign | None
     method: Method
     history: tuple[Change, ...]
     lineage: Lineage
@@ -154,6 +164,10 @@ def build(
     provenance: Provenance,
     amendments: Sequence[Amendment] = (),
     rejected: Sequence[Rejection] = (),
+    heterogeneity: Sequence[Row] = (),
+    looks: Sequence[LookEntry] = (),
+    looks_left: int = 0,
+    boundaries_ahead: BoundariesAhead = NONE_AHEAD,
 ) -> ReportDocument:
     """The document of one experiment at one as-of.
 
@@ -170,6 +184,10 @@ def build(
         provenance: Where the numbers come from.
         amendments: Changes of the promise, and overrides.
         rejected: Rows in quarantine by source and reason.
+        heterogeneity: Rows of the heterogeneity table under the spec in force.
+        looks: Readings in the ledger up to this one.
+        looks_left: Looks planned after this one.
+        boundaries_ahead: By test, day and boundary of each of them.
 
     Raises:
         ContractError: a row lacks a column, an analysis mixes runs, or a withheld one has a verdict.
@@ -179,7 +197,8 @@ def build(
     withheld = is_withheld(checks)
     refuse_verdict_on_withheld(choices, withheld=withheld)
     rows = showable(checked("results", results), withheld=withheld)
-    analyses = _analyses(rows, choices, bound, provenance)
+    effects = checked("heterogeneity", heterogeneity)
+    analyses = _analyses(rows, choices, bound, provenance, effects)
     main = analyses[0].scorecards
     return ReportDocument(
         title=_title(bound, card, rows, _override(checks, amendments)),
@@ -187,6 +206,11 @@ def build(
         analyses=analyses,
         health=build_health(checks),
         flow=build_flow(flow, rejected, arms=bound.experiment.assignment.arms),
+        differences=build_differences(effects, bound, withheld=withheld),
+        looks=build_looks(
+            bound, looks, left=looks_left, ahead=boundaries_ahead, final=bool(card["final"]), withheld=withheld
+        ),
+        factorial=build_factorial(plan),
         planned=build_planned(plan, main, bound, as_of=text_of(card["as_of"])),
         method=build_method(bound, main),
         history=build_history(amendments),
@@ -215,8 +239,13 @@ def _title(bound: Bound, card: Row, rows: Sequence[Row], override: Sequence[Labe
         units=count(card["units"]),
         arms=_arms(bound),
         labels=(*override, *(Label(name, words.LABELS[name]) for name in words.LABELS if name in present)),
-        interim=any(is_interim(row) for row in rows),
+        interim=bool(rows) and all(is_interim(row) for row in _deciding(rows)),
     )
+
+
+def _deciding(rows: Sequence[Row]) -> list[Row]:
+    """The rows that a verdict reads; all rows where there is none."""
+    return [row for row in rows if row["decisive"] and row["role"] in ("primary", "guardrail")] or list(rows)
 
 
 def _override(checks: Sequence[Row], amendments: Sequence[Amendment]) -> list[Label]:
@@ -238,7 +267,11 @@ def _arms(bound: Bound) -> tuple[Arm, ...]:
 
 
 def _analyses(
-    rows: Sequence[Row], decisions: Sequence[Row], bound: Bound, provenance: Provenance
+    rows: Sequence[Row],
+    decisions: Sequence[Row],
+    bound: Bound,
+    provenance: Provenance,
+    effects: Sequence[Row],
 ) -> tuple[Analysis, ...]:
     """The analysis in force first, then the promised one, then re-analyses in order."""
     in_force, promised = provenance["spec_hash"], provenance.get("promised_hash")
@@ -247,7 +280,7 @@ def _analyses(
     known_specs([*own, *decisions], {in_force, promised or in_force})
     sides = [row for row in rows if "reanalysis" in labels_of(row)]
     found = [
-        _analysis("As amended" if amended else "", "", in_force, own, decisions, bound),
+        _analysis("As amended" if amended else "", "", in_force, own, decisions, bound, tests_of(effects)),
     ]
     if promised and amended:
         note = "What the spec as first registered gives, beside the amended analysis."
@@ -259,7 +292,13 @@ def _analyses(
 
 
 def _analysis(
-    name: str, note: str, spec_hash: str, rows: Sequence[Row], decisions: Sequence[Row], bound: Bound
+    name: str,
+    note: str,
+    spec_hash: str,
+    rows: Sequence[Row],
+    decisions: Sequence[Row],
+    bound: Bound,
+    tests: Sequence[Row] = (),
 ) -> Analysis:
     mine = [row for row in rows if row["spec_hash"] == spec_hash]
     one_run(mine)
@@ -272,5 +311,5 @@ def _analysis(
         verdicts=build_verdicts([row for row in decisions if row["spec_hash"] == spec_hash], cards),
         scorecards=cards,
         forest=build_forest(cards, control=bound.experiment.assignment.control),
-        segments=build_segments(mine),
+        segments=build_segments(mine, tests),
     )

@@ -24,6 +24,8 @@ from xp_pipeline.report.format import (
     shared_decimals,
 )
 from xp_pipeline.report.inputs import Row, text_of
+from xp_pipeline.report.read_out import ReadOut, read_out_of
+from xp_pipeline.report.sequence import Sequential, sequential_of
 from xp_pipeline.report.words import Tone
 
 
@@ -99,6 +101,9 @@ class Estimate:
         guard: The guardrail's test, for guardrails.
         reading: What it says.
         fine_print: The rest.
+        sequential: What its looks did to it; None where there is a single look.
+        read_out: The Bayesian read-out; None where nothing may be read, or there is no estimate.
+        interval_kind: Its interval in words, where it is not of the kind that its scorecard names.
     """
 
     estimator: str
@@ -121,6 +126,9 @@ class Estimate:
     guard: Guard | None
     reading: Reading
     fine_print: FinePrint
+    sequential: Sequential | None = None
+    read_out: ReadOut | None = None
+    interval_kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,8 @@ def estimate(row: Row, precision: Precision, *, population: str = "") -> Estimat
         guard=_guard(row, precision),
         reading=_reading(row),
         fine_print=_fine_print(row, precision),
+        read_out=read_out_of(row, effect={"decimals": decimals, "unit": scale}),
+        sequential=sequential_of(row, effect={"decimals": decimals, "unit": scale}, lift_decimals=precision.lift),
     )
 
 
@@ -220,14 +230,16 @@ def _reading(row: Row) -> Reading:
         return Reading(Tone.CAUTION, words.named(words.STATUS_NAMES, row["status"]).lower())
     if not row["decisive"]:
         return Reading(Tone.NEUTRAL, "")
-    worse = row["significant"] and (finite(row["effect"]) or 0.0) * (1 if row["direction"] == "increase" else -1) < 0
+    wrong_way = (finite(row["effect"]) or 0.0) * (1 if row["direction"] == "increase" else -1) < 0
+    worse = row["harmed"] or (row["significant"] and wrong_way)
     if row["role"] == "guardrail" and not worse and row["ni_holds"] is not None:
         holds = row["ni_holds"]
         return Reading(Tone.GOOD, "margin held") if holds else Reading(Tone.CAUTION, "harm not excluded")
-    if row["significant"] is None:
+    if row["significant"] is None and not worse:
         return Reading(Tone.NEUTRAL, "")
-    if not row["significant"]:
-        return Reading(Tone.NEUTRAL, "no clear difference")
+    if not worse and not row["significant"]:
+        running = row["interval_kind"] == "repeated"
+        return Reading(Tone.NEUTRAL, "boundary not crossed" if running else "no clear difference")
     return Reading(Tone.BAD, "worse") if worse else Reading(Tone.GOOD, "better")
 
 

@@ -8,10 +8,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xp_pipeline.report import charts, theme, words
+from xp_pipeline.report.daily_chart import daily_chart_svg
+from xp_pipeline.report.differences import CAUTION as DIFFERENCES_CAUTION
 from xp_pipeline.report.document import ReportDocument
 from xp_pipeline.report.format import DASH
 from xp_pipeline.report.health import Check
+from xp_pipeline.report.looks_chart import chart_svg
 from xp_pipeline.report.planned_curve import curve_svg
+from xp_pipeline.report.read_out import CAUTION as READ_OUT_CAUTION
 from xp_pipeline.report.svg import printable
 
 
@@ -33,6 +37,10 @@ def _environment() -> Environment:
     environment.globals.update(
         charts=charts,
         curve_svg=curve_svg,
+        looks_chart_svg=chart_svg,
+        daily_chart_svg=daily_chart_svg,
+        differences_caution=DIFFERENCES_CAUTION,
+        read_out_caution=READ_OUT_CAUTION,
         dash=DASH,
         deviation_limit=deviation_limit,
         marks=words.MARKS,

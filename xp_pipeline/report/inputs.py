@@ -20,6 +20,7 @@ class FlowStep(TypedDict):
         name: What the step is: ``rows read``, ``staff accounts``, ``units analysed``.
         rows: How many rows, where the step counts rows.
         units: How many units, where it counts units.
+        members: How many members, where units are clusters and it counts those in them.
         kind: ``kept`` for those that remain after the step, ``excluded`` for those that leave in it.
         by_arm: The same count by arm, where the arm is known.
     """
@@ -28,6 +29,7 @@ class FlowStep(TypedDict):
     kind: Literal["kept", "excluded"]
     rows: NotRequired[int]
     units: NotRequired[int]
+    members: NotRequired[int]
     by_arm: NotRequired[Mapping[str, int]]
 
 
@@ -88,11 +90,13 @@ class Plan(TypedDict):
         metrics: One entry per metric and arm.
         run_days: Planned length of the experiment in days.
         assumptions: What the plan rests on, as sentences.
+        factorial: Factors, runs, effects and aliases of a factorial design.
     """
 
     metrics: Sequence[PlannedMetric]
     run_days: NotRequired[float | None]
     assumptions: NotRequired[Sequence[str]]
+    factorial: NotRequired[Mapping[str, Any]]
 
 
 class SourceVersion(TypedDict):

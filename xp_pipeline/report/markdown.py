@@ -38,7 +38,10 @@ def scorecard(document: ReportDocument) -> str:
     if document.title.interim:
         header.remove("p adj.")
     rows = [
-        _row(card, block, comparison) for card in cards for block in card.blocks for comparison in block.comparisons
+        _row(card, block, comparison, interim=document.title.interim)
+        for card in cards
+        for block in card.blocks
+        for comparison in block.comparisons
     ]
     return printable("\n".join([_line(header), _rule(len(header)), *rows]) + "\n")
 
@@ -51,6 +54,7 @@ def summary(document: ReportDocument) -> str:
     for verdict in document.main.verdicts:
         lines += ["", f"**{escaped(verdict.phrase)}**: {', '.join(escaped(arm) for arm in verdict.arms)}", ""]
         lines += [f"- {MARKS[reason.tone]} {escaped(reason.sentence)}" for reason in verdict.reasons]
+        lines += ["", f"Nearest change: {escaped(verdict.nearest_change)}"] if verdict.nearest_change else []
     if findings := document.health.findings:
         lines += ["", "Health:", ""]
         lines += [f"- {MARKS[check.tone]} {escaped(check.name)}: {escaped(check.message)}" for check in findings]
@@ -62,7 +66,7 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(html.escape(text, quote=False).split()))
 
 
-def _row(card: Scorecard, block: MetricBlock, comparison: Comparison) -> str:
+def _row(card: Scorecard, block: MetricBlock, comparison: Comparison, *, interim: bool) -> str:
     main = comparison.main
     cells = [
         escaped(block.metric),
@@ -71,13 +75,21 @@ def _row(card: Scorecard, block: MetricBlock, comparison: Comparison) -> str:
         f"{escaped(comparison.baseline)} {main.mean_baseline.text}",
         main.mean_arm.text,
         *_effect(main),
-        main.p_adjusted.text.replace("<", "&lt;"),
+        _test(main).replace("<", "&lt;"),
         f"{main.n_arm.text} / {main.n_baseline.text}",
         _remark(main),
     ]
-    if card.interim:
+    if interim:
         del cells[7]
     return _line(cells)
+
+
+def _test(main: Estimate) -> str:
+    """The adjusted p-value, or how near the statistic of this look came to its boundary."""
+    found = main.sequential
+    if main.p_adjusted.value is None and found and found.statistic.value is not None:
+        return f"z {found.statistic.text} of {found.boundary.text}"
+    return main.p_adjusted.text
 
 
 def _effect(main: Estimate) -> tuple[str, str]:
@@ -89,7 +101,8 @@ def _effect(main: Estimate) -> tuple[str, str]:
 
 def _remark(main: Estimate) -> str:
     mark = f"{MARKS[main.reading.tone]} {main.reading.text}" if main.reading.text else ""
-    return ". ".join([mark, *(escaped(note.rstrip(".")) for note in main.notes)] if mark else map(escaped, main.notes))
+    said = (*(main.sequential.sentences if main.sequential else ()), *main.notes)
+    return ". ".join([mark, *(escaped(note.rstrip(".")) for note in said)] if mark else map(escaped, said))
 
 
 def _blockers(document: ReportDocument) -> list[str]:

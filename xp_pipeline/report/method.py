@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from xp_pipeline.report import words
+from xp_pipeline.report.aliases import FACTORIAL, arms_of
 from xp_pipeline.report.estimate import Estimate
 from xp_pipeline.report.format import percent_level, sentence, share
+from xp_pipeline.report.schedule import method_of
 from xp_pipeline.report.scorecard import Scorecard
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
@@ -38,6 +40,10 @@ INTERIM = (
     "This is an interim reading: its intervals are confidence sequences, which hold at all looks together, "
     "and its tests wait for the planned end."
 )
+BETWEEN = (
+    "What is not tested along the looks has a confidence sequence until the planned end, which holds at all looks "
+    "together; its p-values wait for the end."
+)
 
 
 def build_method(bound: Bound, cards: Sequence[Scorecard]) -> Method:
@@ -47,7 +53,7 @@ def build_method(bound: Bound, cards: Sequence[Scorecard]) -> Method:
         for block in card.blocks:
             found.setdefault(block.metric, []).extend(e for c in block.comparisons for e in c.estimates)
     return Method(
-        general=(*_general(bound), *([INTERIM] if any(card.interim for card in cards) else [])),
+        general=(*_general(bound, cards), *_interim(bound, cards)),
         metrics=tuple(
             MetricMethod(use.metric, role, tuple(_sentences(bound, role, use, metric, found.get(use.metric, []))))
             for role, use, metric in bound.uses
@@ -55,10 +61,16 @@ def build_method(bound: Bound, cards: Sequence[Scorecard]) -> Method:
     )
 
 
-def _general(bound: Bound) -> list[str]:
+def _interim(bound: Bound, cards: Sequence[Scorecard]) -> list[str]:
+    if not any(card.interim for card in cards):
+        return []
+    return [INTERIM] if bound.looks.schedule == "fixed" else [BETWEEN]
+
+
+def _general(bound: Bound, cards: Sequence[Scorecard]) -> list[str]:
     experiment = bound.experiment
     analysis, assignment, population = experiment.analysis, experiment.assignment, experiment.population
-    sentences = [_split(bound)]
+    sentences = [_split(bound), *arms_of(bound)]
     many = {"exclude": "is left out of the analysis", "first": "counts in the arm it met first"}
     sentences.append(f"A unit seen in several arms {many[population.multi_arm]}.")
     if population.trigger:
@@ -66,20 +78,33 @@ def _general(bound: Bound) -> list[str]:
             f"Windows begin when a unit reaches the entry point: a row of {population.trigger.source}"
             f"{_condition(population.trigger.where)} after its exposure."
         )
+    sentences += [_level(bound)] if bound.looks.schedule == "fixed" else method_of(bound, tests=_primary_tests(cards))
+    arms = len(assignment.treatments)
+    if experiment.contrasts:
+        named = ", ".join(c.name for c in experiment.contrasts)
+        others = "effects of factors" if assignment.factors else f"{arms} comparisons with {assignment.control}"
+        sentences.append(f"Besides the {others}, declared contrasts: {named}.")
+    if analysis.cluster:
+        sentences.append(f"A second reading treats each {analysis.cluster} as one unit of randomisation.")
+    return sentences
+
+
+def _level(bound: Bound) -> str:
+    """The error rates of a single look."""
+    analysis = bound.experiment.analysis
     primary = analysis.primary_correction
-    adjusted = "not adjusted" if primary == "none" else f"adjusted by {words.CORRECTIONS[primary]}"
-    sentences.append(
+    adjusted = "not adjusted" if primary == "none" else f"adjusted by {words.named(words.CORRECTIONS, primary)}"
+    return (
         f"The decision has a two-sided significance level of {percent_level(analysis.alpha)} over the primary "
         f"metrics and arms, {adjusted}; each guardrail is tested one-sided at "
         f"{percent_level(analysis.guardrail_alpha)}."
     )
-    arms = len(assignment.treatments)
-    if experiment.contrasts:
-        named = ", ".join(c.name for c in experiment.contrasts)
-        sentences.append(f"Besides the {arms} comparisons with {assignment.control}, declared contrasts: {named}.")
-    if analysis.cluster:
-        sentences.append(f"A second reading treats each {analysis.cluster} as one unit of randomisation.")
-    return sentences
+
+
+def _primary_tests(cards: Sequence[Scorecard]) -> int:
+    """Primary tests that share alpha, as the estimates say of their family."""
+    mains = [c.main for card in cards if card.role == "primary" for block in card.blocks for c in block.comparisons]
+    return sum(main.fine_print.family.startswith("primary") for main in mains)
 
 
 def _split(bound: Bound) -> str:
@@ -219,6 +244,9 @@ def _estimator(metric: Metric, estimates: Sequence[Estimate]) -> str:
         "quantile": "The quantiles of the arms are compared, their errors read from the order statistics around them",
         "clustered": "Welch's t test compares sums by cluster",
         "clustered_quantile": "The quantiles are compared, their errors read from the shares below them by cluster",
+        "adaptively_weighted": "Arms got traffic by what had been learned, so scores are weighted by the inverse "
+        "of the published shares (Hadad et al. 2021)",
+        **FACTORIAL,
     }
     scales = {"": "", "capped": ", on capped values", "log": ", on the log scale"}
     if main is None or main.status == "blocked":

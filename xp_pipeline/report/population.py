@@ -16,7 +16,7 @@ class Step:
     Attributes:
         name: What the step is.
         kept: Whether these remain after the step; else they leave in it.
-        what: ``rows`` or ``units``.
+        what: ``rows``, ``units``, or ``members`` of units that are clusters.
         count: How many.
         by_arm: How many by arm, in the order of the flow's arms; blank where unknown.
         length: Length of its bar: a share of the largest step of the same kind of thing.
@@ -51,7 +51,7 @@ def build_flow(steps: Sequence[FlowStep], rejected: Sequence[Rejection], *, arms
     """The flow in order, undeclared arms after the declared ones."""
     seen = dict.fromkeys(str(arm) for step in steps for arm in step.get("by_arm", {}))
     columns = tuple([arm for arm in arms if arm in seen] + [arm for arm in seen if arm not in arms])
-    largest = {"rows": 1, "units": 1}
+    largest = {"rows": 1, "units": 1, "members": 1}
     for step in steps:
         what, many = _counted(step)
         largest[what] = max(largest[what], many)
@@ -67,6 +67,8 @@ def build_flow(steps: Sequence[FlowStep], rejected: Sequence[Rejection], *, arms
 
 
 def _counted(step: FlowStep) -> tuple[str, int]:
+    if "members" in step:
+        return "members", step["members"]
     return ("units", step["units"]) if "units" in step else ("rows", step["rows"])
 
 

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from xp_pipeline.report import words
 from xp_pipeline.report.estimate import Estimate, Precision, estimate, on_log_scale
-from xp_pipeline.report.format import percent_level
 from xp_pipeline.report.inputs import Row, labels_of, text_of
+from xp_pipeline.report.sequence import interval_words, promise_of, telling
 from xp_pipeline.report.withholding import is_interim
 from xp_pipeline.spec.binding import Bound
 
@@ -57,6 +57,7 @@ class Scorecard:
         role: ``primary``, ``guardrail``, ``secondary`` or ``exploratory``.
         title, caption: What the role is called, and how to read it.
         interval_name: ``95% confidence interval`` or ``95% confidence sequence``.
+        interval_promise: What these intervals promise, where they are of one kind.
         interim: Whether it is read before its time: no p-value, no significance.
         withheld: Whether its estimates are withheld.
         blocks: The metrics.
@@ -66,6 +67,7 @@ class Scorecard:
     title: str
     caption: str
     interval_name: str
+    interval_promise: str
     interim: bool
     withheld: bool
     blocks: tuple[MetricBlock, ...]
@@ -73,6 +75,27 @@ class Scorecard:
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         return tuple(e for b in self.blocks for c in b.comparisons for e in c.estimates)
+
+    @property
+    def has_read_outs(self) -> bool:
+        """Whether any estimate has a Bayesian read-out."""
+        return any(e.read_out for e in self.estimates)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its intervals are of several kinds, so that each row names its own."""
+        return not self.interval_promise and any(e.interval_kind for e in self.estimates)
+
+    @property
+    def has_boundary(self) -> bool:
+        """Whether any estimate is tested against the boundary of its look."""
+        return any(e.sequential and e.sequential.statistic.value is not None for e in self.estimates)
+
+    @property
+    def p_name(self) -> str:
+        """The kind of its p-values, where there is one."""
+        names = {e.sequential.p_name for e in self.estimates if e.sequential} - {""}
+        return names.pop() if len(names) == 1 else ""
 
 
 def build_scorecards(rows: Sequence[Row], bound: Bound) -> tuple[Scorecard, ...]:
@@ -90,29 +113,35 @@ def build_scorecards(rows: Sequence[Row], bound: Bound) -> tuple[Scorecard, ...]
 
 def interval_name(rows: Sequence[Row]) -> str:
     """What the intervals of some rows are: level and kind in words."""
-    levels = {percent_level(row["ci_level"]) for row in rows} - {""}
-    kinds = {row["interval_kind"] for row in rows if row["interval_kind"]}
-    kind = "confidence sequence" if kinds == {"sequence"} else "confidence interval"
-    return f"{levels.pop()} {kind}" if len(levels) == 1 else kind
+    return interval_words(rows)
+
+
+def _deciding(rows: Sequence[Row]) -> list[Row]:
+    """The rows that decide, which say what kind a scorecard is; all rows where none does."""
+    return [row for row in rows if row["decisive"]] or list(rows)
 
 
 def _scorecard(role: str, title: str, caption: str, rows: Sequence[Row], bound: Bound) -> Scorecard:
-    blocks = tuple(_block(name, list(group), bound) for name, group in groupby(rows, lambda row: row["metric"]))
+    name = interval_name(telling(rows))
+    blocks = tuple(_block(m, list(group), bound, name) for m, group in groupby(rows, lambda row: row["metric"]))
     return Scorecard(
         role=role,
         title=title,
         caption=caption,
-        interval_name=interval_name(rows),
-        interim=any(is_interim(row) for row in rows),
+        interval_name=name,
+        interval_promise=promise_of(telling(rows)),
+        interim=all(is_interim(row) for row in _deciding(rows)),
         withheld=all(row["status"] == "blocked" for row in rows),
         blocks=blocks,
     )
 
 
-def _block(name: str, rows: list[Row], bound: Bound) -> MetricBlock:
+def _block(name: str, rows: list[Row], bound: Bound, intervals: str) -> MetricBlock:
     metric = bound.metrics.get(name)
     pairs = dict.fromkeys((row["arm"], row["baseline"]) for row in rows)
-    comparisons = [_comparison(pair, [r for r in rows if (r["arm"], r["baseline"]) == pair], rows) for pair in pairs]
+    comparisons = [
+        _comparison(pair, [r for r in rows if (r["arm"], r["baseline"]) == pair], rows, intervals) for pair in pairs
+    ]
     return MetricBlock(
         metric=name,
         title=metric.title if metric and metric.title != name else "",
@@ -123,12 +152,18 @@ def _block(name: str, rows: list[Row], bound: Bound) -> MetricBlock:
     )
 
 
-def _comparison(pair: tuple[str, str], rows: list[Row], siblings: list[Row]) -> Comparison:
+def _comparison(pair: tuple[str, str], rows: list[Row], siblings: list[Row], intervals: str) -> Comparison:
     main = next((row for row in rows if row["decisive"]), rows[0])
-    printed = {id(row): _printed(row, main, siblings) for row in rows}
+    printed = {id(row): _own_interval(_printed(row, main, siblings), row, intervals) for row in rows}
     deciding = printed[id(main)]
     others = tuple(_said_once(printed[id(row)], deciding) for row in rows if row is not main)
     return Comparison(arm=pair[0], baseline=pair[1], main=deciding, others=others)
+
+
+def _own_interval(one: Estimate, row: Row, intervals: str) -> Estimate:
+    """The estimate, with its interval named where it is of another kind than those of its scorecard."""
+    own = interval_words([row])
+    return one if own == intervals or not row["interval_kind"] else replace(one, interval_kind=own)
 
 
 def _said_once(other: Estimate, main: Estimate) -> Estimate:

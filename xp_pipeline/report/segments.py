@@ -76,28 +76,34 @@ class SegmentTable:
         return tuple(m.metric for m in self.metrics if any(d.differs for d in m.differences))
 
 
-def build_segments(rows: Sequence[Row]) -> tuple[SegmentTable, ...]:
-    """One table per dimension; a row that names a segment without a level is the test of difference.
+def build_segments(rows: Sequence[Row], tests: Sequence[Row] = ()) -> tuple[SegmentTable, ...]:
+    """One table per dimension; ``tests`` are those of difference between levels, as is a row without a level.
 
     Of several estimates within a level, the one is shown that decides for everybody.
     """
     mine = [row for row in rows if text_of(row["segment"])]
     deciding = {_about(row): row for row in rows if row["decisive"] and not text_of(row["segment"])}
     return tuple(
-        _table(name, [r for r in mine if r["segment"] == name], deciding) for name in _distinct(mine, "segment")
+        _table(name, [r for r in mine if r["segment"] == name], deciding, [t for t in tests if t["segment"] == name])
+        for name in _distinct(mine, "segment")
     )
 
 
-def _table(name: str, rows: list[Row], deciding: Mapping[tuple[str, ...], Row]) -> SegmentTable:
+def _table(name: str, rows: list[Row], deciding: Mapping[tuple[str, ...], Row], tests: Sequence[Row]) -> SegmentTable:
     return SegmentTable(
         name=name,
         interval_name=interval_name(rows),
         interim=any(is_interim(row) for row in rows),
-        metrics=tuple(_metric(m, [r for r in rows if r["metric"] == m], deciding) for m in _distinct(rows, "metric")),
+        metrics=tuple(
+            _metric(m, [r for r in rows if r["metric"] == m], deciding, [t for t in tests if t["metric"] == m])
+            for m in _distinct(rows, "metric")
+        ),
     )
 
 
-def _metric(name: str, rows: list[Row], deciding: Mapping[tuple[str, ...], Row]) -> SegmentMetric:
+def _metric(
+    name: str, rows: list[Row], deciding: Mapping[tuple[str, ...], Row], separate: Sequence[Row]
+) -> SegmentMetric:
     levels: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if text_of(row["segment_value"]):
@@ -109,7 +115,7 @@ def _metric(name: str, rows: list[Row], deciding: Mapping[tuple[str, ...], Row])
         for row in shown
         if precision
     ]
-    tests = [row for row in rows if not text_of(row["segment_value"])]
+    tests = [*(row for row in rows if not text_of(row["segment_value"])), *separate]
     return SegmentMetric(metric=name, levels=tuple(effects), differences=tuple(_difference(row) for row in tests))
 
 

@@ -48,6 +48,7 @@ class Verdict:
         meaning: What the verdict means, in one sentence.
         rule: The rule that was evaluated.
         reasons: The conditions, failed ones first.
+        nearest_change: The least that would have led to another verdict; empty where nothing is known to.
         key_results: The primary metrics of these arms; none when withheld.
         human_decision: What people decided; empty while open.
         human_reason: Their reason.
@@ -60,6 +61,7 @@ class Verdict:
     meaning: str
     rule: str
     reasons: tuple[Reason, ...]
+    nearest_change: str
     key_results: tuple[KeyResult, ...]
     human_decision: str
     human_reason: str
@@ -69,7 +71,7 @@ def build_verdicts(decisions: Sequence[Row], cards: Sequence[Scorecard]) -> tupl
     """The verdicts in the order of their arms, equal ones merged."""
     merged: dict[tuple[str, ...], list[Row]] = {}
     for row in decisions:
-        same = ("verdict", "rule", "reasons", "human_decision", "human_reason")
+        same = ("verdict", "rule", "reasons", "nearest_change", "human_decision", "human_reason")
         key = tuple(text_of(row[name]) for name in same)
         merged.setdefault(key, []).append(row)
     return tuple(_verdict(rows, cards) for rows in merged.values())
@@ -89,6 +91,7 @@ def _verdict(rows: list[Row], cards: Sequence[Scorecard]) -> Verdict:
         meaning=heading.meaning,
         rule=text_of(first["rule"]),
         reasons=_reasons(first),
+        nearest_change=text_of(first["nearest_change"]),
         key_results=tuple(result for arm in arms for result in _key_results(arm, cards)),
         human_decision=text_of(first["human_decision"]),
         human_reason=text_of(first["human_reason"]),
@@ -99,6 +102,7 @@ def _reasons(row: Row) -> tuple[Reason, ...]:
     found = [
         Reason(item["holds"], text_of(item["sentence"]), _tone(item["holds"], text_of(item["sentence"]), row))
         for item in parsed(row["reasons"]) or []
+        if text_of(item["sentence"]) != text_of(row["nearest_change"])
     ]
     return tuple(sorted(found, key=lambda reason: reason.holds is not False))
 
@@ -106,7 +110,7 @@ def _reasons(row: Row) -> tuple[Reason, ...]:
 def _tone(holds: bool | None, sentence: str, row: Row) -> Tone:
     if holds:
         return Tone.CAUTION if sentence.startswith("Caution:") else Tone.GOOD
-    return Tone.NEUTRAL if holds is None or row["verdict"] == "not_due" else Tone.BAD
+    return Tone.NEUTRAL if holds is None or row["verdict"] in ("not_due", "running") else Tone.BAD
 
 
 def _key_results(arm: str, cards: Sequence[Scorecard]) -> list[KeyResult]:

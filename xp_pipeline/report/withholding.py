@@ -7,15 +7,18 @@ from typing import Any
 
 from xp_pipeline.errors import ContractError
 from xp_pipeline.report.inputs import Row
-from xp_pipeline.spec.tables import RESULTS
+from xp_pipeline.report.sequence import is_claimed
+from xp_pipeline.spec.tables import READ_OUT, RESULTS
 
 _BOOKKEEPING = frozenset({"schema_version", "look", "final"})
 _ESTIMATES = frozenset(
     name
     for name, field in RESULTS.items()
     if field.kind in ("number", "integer", "boolean") and name not in _BOOKKEEPING
-) | {"theta", "family", "interval_kind", "lift_status"}
-_SIGNIFICANCE = frozenset({"p_value", "p_adjusted", "significant", "ni_bound", "ni_p_value", "ni_holds", "power"})
+) | {"theta", "family", "interval_kind", "lift_status", "bayes_method", "bayes_prior", "bayes_reason"}
+_SIGNIFICANCE = frozenset(
+    {"p_value", "p_adjusted", "significant", "ni_bound", "ni_p_value", "ni_holds", "power"}
+) | set(READ_OUT)
 _BOUNDS = frozenset({"ci_low", "ci_high", "ci_adjusted_low", "ci_adjusted_high", "lift_low", "lift_high"})
 
 
@@ -26,7 +29,7 @@ def is_withheld(health: Sequence[Row]) -> bool:
 
 def is_interim(row: Row) -> bool:
     """Whether an estimate is read before its time, when it has neither p-value nor significance."""
-    return bool(row["status"] == "not_due" or row["interval_kind"] == "sequence")
+    return bool(row["status"] == "not_due" or (row["interval_kind"] == "sequence" and not is_claimed(row)))
 
 
 def showable(rows: Sequence[Row], *, withheld: bool) -> tuple[Row, ...]:

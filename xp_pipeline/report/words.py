@@ -25,6 +25,12 @@ ESTIMATORS = {
     "clustered": "by cluster",
     "quantile": "unadjusted",
     "clustered_quantile": "by cluster",
+    "batched": "batch by batch",
+    "adaptively_weighted": "weighted for adaptive assignment",
+    "factorial": "unadjusted",
+    "factorial_ratio": "unadjusted",
+    "factorial_cuped": "adjusted by covariates",
+    "factorial_ratio_cuped": "adjusted by covariates",
 }
 VARIANTS = {"capped": "capped", "log": "log scale"}
 """What a value was turned into before it was compared: the first part of an estimator's code."""
@@ -64,6 +70,7 @@ CHECKS = {
     "srm": "Sample ratio",
     "srm_segment": "Sample ratio by segment",
     "srm_day": "Sample ratio by exposure day",
+    "srm_members": "Sample ratio of members",
     "leak": "Units in an arm of zero weight",
     "undeclared_arm": "Undeclared arms",
     "null_arm": "Rows without an arm",
@@ -90,8 +97,18 @@ TYPES = {
 CORRECTIONS = {
     "holm": "Holm",
     "bonferroni": "Bonferroni",
+    "hochberg": "Hochberg",
+    "hommel": "Hommel",
+    "dunnett": "Dunnett",
+    "preferential": "preferential Bonferroni",
     "fdr_bh": "Benjamini-Hochberg",
     "fdr_by": "Benjamini-Yekutieli",
+    "obrien_fleming": "O'Brien-Fleming spending",
+    "pocock": "Pocock spending",
+    "kim_demets": "Kim-DeMets spending",
+    "hwang_shih_decani": "Hwang-Shih-DeCani spending",
+    "confidence_sequence": "confidence sequence",
+    "msprt": "mSPRT",
 }
 
 PHASES = {
@@ -128,9 +145,11 @@ class Heading(NamedTuple):
 VERDICTS = {
     "ship": Heading("Ship", Tone.GOOD, "Every condition of the rule holds."),
     "do_not_ship": Heading("Do not ship", Tone.BAD, "A condition failed that more data would not mend."),
+    "running": Heading("Running", Tone.NEUTRAL, "No boundary that decides was crossed: it runs on to its next look."),
     "extend": Heading("Extend", Tone.CAUTION, "Not settled yet: the plan allows to go on."),
+    "rerun": Heading("Rerun", Tone.CAUTION, "Not settled, and no look is planned that could settle it."),
     "not_decidable": Heading("Not decidable", Tone.CAUTION, "The data cannot carry a verdict."),
-    "not_due": Heading("Not due yet", Tone.NEUTRAL, "Interim reading: the verdict waits for the planned end."),
+    "not_due": Heading("Not due yet", Tone.NEUTRAL, "Too early: the verdict waits for its planned time."),
 }
 
 HEALTH_TONES = {

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError
 
 from xp_pipeline.errors import SpecError
+from xp_pipeline.spec.arrangements import check_arrangement
 from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
 from xp_pipeline.spec.folder import Folder
@@ -30,6 +31,9 @@ class Bound(Model):
     sources: dict[str, dict[str, Any]]
     program: str | None = Field(None, description="Text of the assignment program.")
     added: tuple[str, ...] = Field((), description="Metrics and segments added after registration: exploratory.")
+    allocations: dict[str, dict[str, float]] = Field(
+        {}, exclude=True, description="Shares by version of the weights published so far; no part of the promise."
+    )
 
     @property
     def id(self) -> str:
@@ -65,6 +69,8 @@ class Bound(Model):
     def looks(self) -> Looks:
         """The look schedule: declared, or by default sequential where there is a planned end to spend alpha until."""
         planned = self.start and self.end and self.sources[self.experiment.population.source].get("timestamp")
+        if self.experiment.assignment.adaptive:
+            return FIXED
         return self.experiment.analysis.looks or (GROUP_SEQUENTIAL if planned else FIXED)
 
     @property
@@ -88,6 +94,7 @@ def bind(folder: Folder, experiment_id: str) -> Bound:
     """
     experiment = folder.experiment(experiment_id)
     metrics = {use.metric: _overridden(folder, experiment, use) for _, use in experiment.metrics.items()}
+    check_arrangement(experiment, folder.sources, metrics, folder.documents["experiment", experiment_id])
     names = _sources_of(experiment, metrics)
     sources = {name: folder.sources[name].promised() for name in sorted(names)}
     program = experiment.assignment.program

@@ -38,6 +38,7 @@ class EntryKind(StrEnum):
     CONCLUSION = "conclusion"
     REANALYSIS = "reanalysis"
     VERDICT = "verdict"
+    ALLOCATION = "allocation"
 
 
 class Head(NamedTuple):

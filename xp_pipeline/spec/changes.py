@@ -12,6 +12,10 @@ from xp_pipeline.spec.binding import Bound
 COSMETIC = frozenset({"title", "hypothesis", "description", "owner", "tags", "tier"})
 
 
+EXPLORATORY = frozenset({"experiment.analysis.novelty"})
+"""Settings that add rows which say themselves that they are exploratory, and change no other."""
+
+
 class ChangeKind(StrEnum):
     """``cosmetic`` and ``exploratory`` changes apply at once; a ``deviation`` waits for an amendment."""
 
@@ -110,5 +114,6 @@ def _differences(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any,
 
 def _classified(path: str, before: Any, after: Any) -> Change:
     words = set(path.split("."))
-    kind = ChangeKind.COSMETIC if words & COSMETIC else ChangeKind.DEVIATION
-    return Change(kind, path, before, after)
+    if words & COSMETIC:
+        return Change(ChangeKind.COSMETIC, path, before, after)
+    return Change(ChangeKind.EXPLORATORY if path in EXPLORATORY else ChangeKind.DEVIATION, path, before, after)

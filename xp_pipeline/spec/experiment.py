@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from xp_pipeline.spec.assignment import Assignment
+from xp_pipeline.spec.deciding import RISK_AWARE, SomeRules
+from xp_pipeline.spec.effects import EffectPrior, Segment, check_crossings
 from xp_pipeline.spec.looks import SomeLooks
 from xp_pipeline.spec.values import TEXT, Model, Scalar, SomeAmount, Where
 
@@ -69,20 +71,13 @@ class Population(Model):
         None, description="Left out, the arm follows from the bucket rule."
     )
     where: Where = {}
+    member: str | None = Field(None, description="Column of the finer units, where the unit is a cluster of them.")
     trigger: Trigger | None = None
     identity: Identity | None = None
     multi_arm: Literal["exclude", "first"] = "exclude"
     mismatch: Mismatch | None = None
     multi_arm_warn: float = Field(0.001, ge=0, le=1)
     multi_arm_fail: float = Field(0.01, ge=0, le=1)
-
-
-class Segment(Model):
-    """A dimension at first exposure: a column of the population's source, or of a dimension table."""
-
-    name: str
-    column: str | None = None
-    source: str | None = None
 
 
 def _segment(raw: Any) -> Any:
@@ -161,14 +156,34 @@ class Analysis(Model):
     power: float = Field(0.8, gt=0.5, lt=1)
     guardrail_alpha: float = Field(0.05, gt=0, lt=0.5, description="One-sided, each guardrail.")
     secondary_correction: Literal["fdr_bh", "holm", "fdr_by", "none"] = "fdr_bh"
-    primary_correction: Literal["holm", "bonferroni", "none"] = "holm"
+    primary_correction: Literal["holm", "bonferroni", "hochberg", "hommel", "dunnett", "preferential", "none"] = Field(
+        "holm",
+        description="dunnett compares the arms of each metric with their one control; preferential divides alpha "
+        "between primary and secondary metrics by primary_share.",
+    )
+    primary_share: float = Field(0.8, gt=0, lt=1, description="Of preferential: the primary metrics' part of alpha.")
     looks: SomeLooks | None = Field(
         None,
         description="fixed, group_sequential or always_valid, or a mapping with more settings. Left out: "
         "group_sequential where start and end are planned and exposures have a time, else fixed.",
     )
+    rule: SomeRules = Field(
+        RISK_AWARE, description="How findings become a verdict: risk_aware, all_primary, or rules in order."
+    )
     minimum_days: int = Field(0, ge=0, description="No recommendation before this many days.")
+    adjustment: Literal["pooled", "lin"] = Field(
+        "pooled", description="How covariates adjust: slopes pooled within arms, or of each arm (Lin 2013)."
+    )
+    lift: Literal["fieller", "delta", "log"] = Field(
+        "fieller", description="How intervals of lifts are made; delta and log are for comparison with other tools."
+    )
+    post_stratify: str | None = Field(None, description="A segment over which a second reading averages the effect.")
+    resampling: Literal["jackknife", "bootstrap"] | None = Field(
+        None, description="A second reading with a standard error by resampling 128 buckets of units."
+    )
     cluster: str | None = Field(None, description="Column of clusters for a second, clustered reading.")
+    prior: EffectPrior | None = Field(None, description="Of the Bayesian read-outs; left out, it is flat.")
+    novelty: bool = Field(False, description="Read deciding metrics by days since exposure too, at the final look.")
 
 
 class Planning(Model):
@@ -193,6 +208,11 @@ class Experiment(Model):
     population: Population
     metrics: Measurements
     contrasts: tuple[Contrast, ...] = ()
+    effects: tuple[str, ...] = Field(
+        (),
+        description="Of a factorial design: main effects and interactions such as colour:size. Left out, all that can "
+        "be told apart, up to interactions of two.",
+    )
     segments: tuple[Annotated[Segment, BeforeValidator(_segment), TEXT], ...] = ()
     balance: tuple[str, ...] = Field((), description="Pre-period columns to compare between arms.")
     analysis: Analysis = Analysis()
@@ -204,9 +224,12 @@ class Experiment(Model):
             for arm in (*contrast.arms, *contrast.against):
                 if arm not in self.assignment.arms:
                     raise ValueError(f"contrast {contrast.name!r} names the unknown arm {arm!r}")
+        if self.effects and not self.assignment.factors:
+            raise ValueError("effects are those of factors: add assignment.factors")
         names = [s.name for s in self.segments]
         if len(set(names)) != len(names):
             raise ValueError("two segments have the same name")
+        check_crossings(self.segments)
         return self
 
 

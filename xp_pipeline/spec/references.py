@@ -92,6 +92,8 @@ def check_experiment(
             ("population", "identity"),
         )
     for i, segment in enumerate(experiment.segments):
+        if segment.cross:
+            continue
         table = known(segment.source or source.name, sources, "source", document, ("segments", i, "source"))
         known(
             segment.column or segment.name,
@@ -105,6 +107,17 @@ def check_experiment(
         *([experiment.analysis.cluster] if experiment.analysis.cluster else []),
     ):
         known(column, source.columns, label, document, ("balance",))
+    if experiment.analysis.post_stratify:
+        names = [segment.name for segment in experiment.segments]
+        known(experiment.analysis.post_stratify, names, "segment", document, ("analysis", "post_stratify"))
+    looks = experiment.analysis.looks
+    for use in experiment.metrics.primary if looks and looks.method == "msprt" else ():
+        if use.mde is None:
+            raise SpecError(
+                f"the mixture of msprt needs the effect looked for: {use.metric} has no mde",
+                where=document.where(("metrics", "primary")),
+                next_step="give it an mde, such as mde: 2%",
+            )
     for role, use in experiment.metrics.items():
         metric = known(use.metric, metrics, "metric", document, ("metrics", role))
         _check_units(experiment, metric, sources, document, ("metrics", role))

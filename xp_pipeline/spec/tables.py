@@ -31,6 +31,25 @@ _PROVENANCE = {
     "label": Field("text", "promised, retrospective, exploratory, amended, reanalysis, local: comma-separated."),
 }
 
+READ_OUT: Mapping[str, Field] = {
+    "bayes_method": Field(
+        "text",
+        "gaussian (normal effect) or beta_binomial (proportions, exactly); empty where nothing is read out, as between "
+        "looks and in the levels of segments.",
+    ),
+    "bayes_prior": Field("text", "flat, or the declared normal prior of the effect."),
+    "posterior_mean": Field("number", "Bayesian: mean of the effect given the data, in the unit of effect."),
+    "posterior_low": Field("number", "Bayesian: lower end of the equal-tailed credible interval at ci_level."),
+    "posterior_high": Field("number", "Bayesian: its upper end."),
+    "chance_to_win": Field("number", "Bayesian: probability that the arm is better, in the metric's direction."),
+    "expected_loss": Field(
+        "number",
+        "Bayesian: expected loss of shipping the arm, in the unit of effect: the harm where it is worse, averaged "
+        "over all that is believed of the effect.",
+    ),
+    "bayes_reason": Field("text", "That the read-out is not protected against peeking; or why there is none."),
+}
+
 RESULTS: Mapping[str, Field] = {
     **_PROVENANCE,
     "population": Field("text", "enrolled (everyone exposed) or triggered (those who reached the entry point)."),
@@ -40,8 +59,8 @@ RESULTS: Mapping[str, Field] = {
     "direction": Field("text", "increase or decrease: which way is good."),
     "segment": Field("text", "Name of the segment dimension; empty for everybody."),
     "segment_value": Field("text", "Level of the segment; empty for everybody."),
-    "arm": Field("text", "Arm or declared contrast compared with the baseline."),
-    "baseline": Field("text", "Arm (or pooled arms, joined by +) it is compared with."),
+    "arm": Field("text", "Arm, declared contrast or effect of factors that is compared with the baseline."),
+    "baseline": Field("text", "Arm (or pooled arms, joined by +) it is compared with; of an effect, the first level."),
     "estimator": Field("text", "welch, ratio, cuped, score, capped, log, clustered: how the row was estimated."),
     "decisive": Field("boolean", "Whether the decision reads this row (one estimator per metric, arm and segment)."),
     "status": Field("text", "ok, degenerate, insufficient_data, invalid_data, immature, blocked, failed, not_due …"),
@@ -78,7 +97,8 @@ RESULTS: Mapping[str, Field] = {
     "boundary": Field("number", "Sequential: the z at which this look stops."),
     "statistic": Field("number", "Sequential: the z observed."),
     "stopped_look": Field("integer", "Sequential: number of the look, among those that claim, that crossed."),
-    "harmed": Field("boolean", "A significant deterioration, one-sided at 1 % over all looks."),
+    "harmed": Field("boolean", "A significant deterioration: one-sided, at the arm's 1 % shared over what is tested."),
+    "futile": Field("boolean", "Sequential: the planned effect has become improbable; stopping is advised, not asked."),
     "lift": Field("number", "Relative effect: effect / |mean_baseline|, a fraction."),
     "lift_low": Field("number", "Lower end of Fieller's interval of the lift."),
     "lift_high": Field("number", "Upper end of Fieller's interval of the lift."),
@@ -97,6 +117,7 @@ RESULTS: Mapping[str, Field] = {
     "alpha": Field("number", "Significance level of the decision this row enters."),
     "power": Field("number", "Power at the planned effect with the observed n and variance; never post-hoc."),
     "mde": Field("number", "Smallest absolute effect detectable with the observed n and variance at planned power."),
+    **READ_OUT,
 }
 
 HEALTH: Mapping[str, Field] = {
@@ -115,12 +136,59 @@ HEALTH: Mapping[str, Field] = {
     "hint": Field("text", "Likely causes and where to look."),
 }
 
+HETEROGENEITY: Mapping[str, Field] = {
+    **_PROVENANCE,
+    "kind": Field(
+        "text",
+        "cochran_q (do the levels of a segment differ), largest_smallest (the largest effect of a segment against the "
+        "smallest), scan (a level against everybody else), novelty_slope (change of the effect a day since exposure), "
+        "novelty_early_late (later half of the days less the earlier), novelty_curved (does a line suffice), "
+        "novelty_day (the effect on one day).",
+    ),
+    "population": Field("text", "enrolled or triggered: the population that decisions read."),
+    "metric": Field("text", "Metric name: the primary metrics and the guardrails."),
+    "role": Field("text", "primary or guardrail."),
+    "direction": Field("text", "increase or decrease: which way is good."),
+    "arm": Field("text", "Arm, declared contrast or effect of factors that is compared with the baseline."),
+    "baseline": Field("text", "Arm (or pooled arms, joined by +) it is compared with; of an effect, the first level."),
+    "segment": Field("text", "Name of the segment dimension; empty for novelty."),
+    "segment_value": Field("text", "Level whose effect is tested; empty where all levels are."),
+    "against": Field("text", "Level it is held against, (rest) for everybody else; empty where all levels are."),
+    "day": Field("integer", "Novelty: whole days since exposure, from 0."),
+    "status": Field("text", "ok, not_testable, degenerate, insufficient_data, not_due, blocked …"),
+    "reason": Field("text", "Why the status is what it is, or a caution; empty when there is nothing to say."),
+    "estimator": Field("text", "How the effects were estimated, as in results."),
+    "n_arm": Field("integer", "Units of the arm behind effect."),
+    "n_baseline": Field("integer", "Units of the baseline behind effect."),
+    "effect": Field("number", "Absolute effect in the level, or on the day; of cochran_q the effect common to all."),
+    "effect_against": Field("number", "Absolute effect in what it is held against."),
+    "difference": Field(
+        "number", "effect - effect_against; of novelty the slope a day, or the later half less the earlier."
+    ),
+    "se": Field("number", "Standard error of the difference; of the effect where there is no difference."),
+    "df": Field("number", "Degrees of freedom."),
+    "ci_level": Field("number", "Level of the interval."),
+    "ci_low": Field("number", "Lower end of the interval of the difference; of the effect where there is none."),
+    "ci_high": Field("number", "Its upper end."),
+    "statistic": Field("number", "Cochran's Q."),
+    "i_squared": Field("number", "Cochran's Q: share of the variation between levels beyond chance, 0 to 1."),
+    "p_value": Field("number", "p-value of the test by itself."),
+    "p_adjusted": Field(
+        "number", "p-value adjusted within its family; of largest_smallest for the pairs it was chosen from, too."
+    ),
+    "family": Field("text", "The family it was adjusted in, over all deciding metrics, with its method: scan:fdr_bh …"),
+    "family_size": Field("integer", "Number of hypotheses in the family."),
+    "differs": Field("boolean", "p_adjusted <= alpha; empty where nothing was tested."),
+    "alpha": Field("number", "Level of the test."),
+}
+
 DECISIONS: Mapping[str, Field] = {
     **_PROVENANCE,
-    "arm": Field("text", "Treatment arm the recommendation is about."),
-    "verdict": Field("text", "ship, do_not_ship, extend, not_decidable or not_due."),
+    "arm": Field("text", "Treatment arm, or main effect of a factor, that the recommendation is about."),
+    "verdict": Field("text", "ship, do_not_ship, running, extend, rerun, not_decidable or not_due."),
     "rule": Field("text", "The rule that was evaluated."),
     "reasons": Field("text", "Each condition that held or failed, as a JSON list of {holds, sentence}."),
+    "nearest_change": Field("text", "The least change of margins or effects that would have led to another verdict."),
     "human_decision": Field("text", "What people decided, from the ledger; empty while open."),
     "human_reason": Field("text", "Their reason."),
 }
@@ -143,10 +211,48 @@ EXPERIMENTS: Mapping[str, Field] = {
     "ledger_head": Field("text", "Digest of the ledger's head when the row was computed."),
 }
 
+INTERACTIONS: Mapping[str, Field] = {
+    "kind": Field("text", "independence (of the two assignments) or interaction (of two treatments on a metric)."),
+    "first": Field("text", "Id of the first experiment, whose effect is compared."),
+    "second": Field("text", "Id of the second, between whose arms it is compared."),
+    "first_as_of": Field("text", "Last day that counts in the first; empty when the data has no time."),
+    "second_as_of": Field("text", "The same of the second."),
+    "metric": Field("text", "Metric name; empty for independence."),
+    "direction": Field("text", "increase or decrease: which way is good."),
+    "first_arm": Field("text", "Treatment of the first experiment."),
+    "first_control": Field("text", "Its control."),
+    "second_arm": Field("text", "Treatment of the second experiment."),
+    "second_control": Field("text", "Its control."),
+    "status": Field("text", "ok, not_testable, insufficient_data, degenerate, blocked …"),
+    "reason": Field("text", "Why the status is what it is, or a caution; empty when there is nothing to say."),
+    "units": Field("integer", "Units in both experiments; for an interaction those of its four cells that count."),
+    "estimator": Field("text", "How the effects were estimated, as in results."),
+    "effect_in_control": Field("number", "Effect of the first treatment among units in the second's control."),
+    "effect_in_arm": Field("number", "The same among units in the second's treatment."),
+    "difference": Field("number", "effect_in_arm - effect_in_control: what both do beyond the sum of each."),
+    "se": Field("number", "Standard error of the difference."),
+    "df": Field("number", "Degrees of freedom (Satterthwaite over four cells); of independence those of chi-square."),
+    "ci_level": Field("number", "Level of the interval."),
+    "ci_low": Field("number", "Lower end of the interval of the difference."),
+    "ci_high": Field("number", "Its upper end."),
+    "interval_kind": Field(
+        "text", "confidence once both have ended; before, sequence: a band that holds at all looks."
+    ),
+    "statistic": Field("number", "Chi-square of independence."),
+    "strength": Field("number", "Cramér's V of independence, 0 to 1."),
+    "counts": Field("text", "Units by both arms as JSON, of independence."),
+    "p_value": Field("number", "p-value; of an interaction once both experiments have ended."),
+    "p_adjusted": Field("number", "p-value of an interaction adjusted over all of them by Benjamini-Hochberg."),
+    "family_size": Field("integer", "Interactions tested."),
+    "significant": Field("boolean", "Interaction: p_adjusted <= alpha. Independence: p_value < 0.001, it is violated."),
+}
+"""What ``xp interactions`` prints; it is not kept."""
+
 TABLES: Mapping[str, Mapping[str, Field]] = {
     "results": RESULTS,
     "results_reanalysed": RESULTS,
     "health": HEALTH,
     "decisions": DECISIONS,
+    "heterogeneity": HETEROGENEITY,
     "experiments": EXPERIMENTS,
 }

@@ -35,7 +35,7 @@ def clustered(control: Vector, treatment: Vector, *, alpha: float = 0.05, null: 
     shared = bool((present[0] & present[1]).any())
     g = int((present[0] | present[1]).sum())
     held = int(present[0].sum()), int(present[1].sum())
-    refused = _unusable(control, treatment, held, shared)
+    refused = _unusable(control, treatment, held)
     if refused:
         return refused
     ratios = [float(arm[:, 0].sum() / arm[:, 1].sum()) for arm in (control, treatment)]
@@ -52,14 +52,14 @@ def clustered(control: Vector, treatment: Vector, *, alpha: float = 0.05, null: 
     return found.cautioned(few_clusters(g) if found.status == Status.OK else None)
 
 
-def _unusable(control: Vector, treatment: Vector, held: tuple[int, int], shared: bool) -> Estimate | None:
-    """The answer where there can be no estimate."""
+def _unusable(control: Vector, treatment: Vector, held: tuple[int, int]) -> Estimate | None:
+    """The answer where there can be no estimate: one cluster alone has no pull on its arm's ratio, so no error."""
     if not (np.isfinite(control).all() and np.isfinite(treatment).all()):
         status, reason = Status.INVALID_DATA, "a sum is infinite or not a number"
     elif control[:, 1].sum() == 0 or treatment[:, 1].sum() == 0:
         status, reason = Status.INSUFFICIENT_DATA, "an arm has no units"
-    elif len(control) < 2 or (not shared and min(held) < 2):
-        status, reason = Status.INSUFFICIENT_DATA, "fewer than two clusters"
+    elif min(held) < 2:
+        status, reason = Status.INSUFFICIENT_DATA, "an arm has fewer than two clusters"
     else:
         return None
     return Estimate(status, reason, "clustered", *held, relative=without_lift(status, reason))

@@ -34,7 +34,7 @@ class Relative:
 
     Attributes:
         status: ``ok``, ``unbounded`` (the control mean is not distinguishable from 0),
-            ``undefined_relative``, or that of the absolute effect.
+            ``undefined_relative``, ``degenerate`` (the quotient does not vary), or that of the absolute effect.
         reason: Why it is not ok; empty when it is.
         lift: (mean_treatment - mean_control) / |mean_control|.
         low, high: Ends of the interval, -inf and inf where unbounded, NaN where undefined.

@@ -95,10 +95,12 @@ def _contrast(estimate: Estimate, question: _Question) -> NonInferiority:
         return question.unanswered(Status.DEGENERATE, "no variance at the margin")
     df = _contrast_df(estimate, k)
     lift = fieller(m_c, estimate.mean_treatment, v_c, v_t, estimate.cov_means, t_quantile(1 - question.alpha, df))
-    if lift.status != Status.OK:
+    if lift.status not in (Status.OK, Status.DEGENERATE):
         return question.unanswered(lift.status, lift.reason)
+    end = lift.low if question.good > 0 else lift.high
+    bound = end if lift.status == Status.OK else lift.lift
     statistic = question.good * (estimate.mean_treatment - k * m_c) / math.sqrt(variance)
-    return question.answer(statistic, df, lift.low if question.good > 0 else lift.high, estimate.reason)
+    return question.answer(statistic, df, bound, estimate.reason)
 
 
 def _contrast_df(estimate: Estimate, k: float) -> float:

@@ -54,7 +54,7 @@ def fieller(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, 
     if mean_c < 0:
         lift, low, high, gap = -lift, -high, -low, gap and (-gap[1], -gap[0])
     if math.isfinite(low) and math.isfinite(high):
-        return Relative(Status.OK, "", lift, low, high)
+        return _bounded(lift, low, high)
     return Relative(Status.UNBOUNDED, _unbounded(low, high, gap), lift, low, high, gap)
 
 
@@ -70,7 +70,7 @@ def delta(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, co
     if not (math.isfinite(lift) and math.isfinite(variance)):
         return without_lift(Status.INVALID_DATA, _NOT_FINITE)
     half = q * math.sqrt(max(variance, 0.0))
-    return Relative(Status.OK, "", lift, lift - half, lift + half)
+    return _bounded(lift, lift - half, lift + half)
 
 
 def log_ratio(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, cov: float, q: float) -> Relative:
@@ -85,6 +85,13 @@ def log_ratio(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float
         return without_lift(Status.INVALID_DATA, _NOT_FINITE)
     factor = math.exp(min(q * math.sqrt(max(variance, 0.0)), 700.0))
     low, high = sorted(math.copysign(1, mean_c) * (ratio - 1) for ratio in (k / factor, k * factor))
+    return Relative(Status.OK, "", lift, low, high)
+
+
+def _bounded(lift: float, low: float, high: float) -> Relative:
+    """An interval; none where the quotient does not vary, as with a treatment of zeros alone, whose lift is -1."""
+    if low == high:
+        return without_lift(Status.DEGENERATE, "the quotient of the means has no variance", lift)
     return Relative(Status.OK, "", lift, low, high)
 
 

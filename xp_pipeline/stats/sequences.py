@@ -91,7 +91,7 @@ def confidence_band(
 
 
 def always_valid_p(estimate: Estimate, *, planned_n: int, alpha: float = 0.05, n: int | None = None) -> float:
-    """The smallest level whose band leaves out the null, with the tuning of ``alpha``; NaN where undefined.
+    """The smallest level whose band leaves out the null, with the tuning of ``alpha``; NaN where nothing varies.
 
     sqrt(t + 1) exp(-z^2 t / (2 (t + 1))), at most 1: the band's inequality solved for its level, t as in
     ``boundary``. It may be read at every look; the smallest of all looks so far may be kept.
@@ -101,6 +101,8 @@ def always_valid_p(estimate: Estimate, *, planned_n: int, alpha: float = 0.05, n
     held = estimate.n_control + estimate.n_treatment if n is None else n
     t = held / planned_n * (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha)))
     variance = estimate.var_mean_control + estimate.var_mean_treatment - 2 * estimate.cov_means
+    if not variance > 0:
+        return NAN
     z = (estimate.effect - estimate.null) / math.sqrt(variance)
     return min(1.0, max(math.exp(0.5 * math.log1p(t) - z**2 * t / (2 * (t + 1))), SMALLEST_P))
 

@@ -11,6 +11,7 @@ from xp_pipeline.stats.boundaries import Look, joint_variances, paths, z_of_p
 from xp_pipeline.stats.brownian import Exits
 from xp_pipeline.stats.estimates import NAN, UNDEFINED, Estimate, Relative, Status, without_lift
 from xp_pipeline.stats.means import checked_level, t_quantile, t_sf
+from xp_pipeline.stats.relative import fieller
 
 _EXPANSIONS = 60
 
@@ -116,6 +117,9 @@ class _Ordering:
         if e.mean_control == 0:
             return UNDEFINED
         q, size = -t_quantile(side, e.df), abs(e.mean_control)
+        plain = fieller(e.mean_control, e.mean_treatment, *self.variances, q=q)
+        if plain.status == Status.DEGENERATE:
+            return plain
         unit = e.se / size
         point = e.effect / size
         if not size > q * math.sqrt(self.variances[0]):
@@ -144,7 +148,8 @@ class _Ordering:
         e = self.estimate
         k = 1 + math.copysign(lift, lift * e.mean_control)
         v_c, v_t, cov = self.variances
-        return (e.mean_treatment - k * e.mean_control) / math.sqrt(v_t + k**2 * v_c - 2 * k * cov)
+        distance, se = e.mean_treatment - k * e.mean_control, math.sqrt(max(v_t + k**2 * v_c - 2 * k * cov, 0.0))
+        return distance / se if se > 0 else math.copysign(math.inf, distance)
 
 
 def _crossed(share_at: Callable[[float], float], share: float, start: float) -> float:

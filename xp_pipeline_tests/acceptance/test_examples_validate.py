@@ -66,7 +66,7 @@ def _ratio_p_by(units: pl.DataFrame, column: str, shares: dict[str, float]) -> d
 
 
 def test_all_examples_are_here() -> None:
-    assert PROJECTS == ["cookie_cats", "fast_food", "hillstrom", "landing_page", "shop", "trials"]
+    assert PROJECTS == ["cookie_cats", "factorial", "fast_food", "hillstrom", "landing_page", "shop", "trials"]
 
 
 @pytest.mark.parametrize("project", PROJECTS)

@@ -88,7 +88,7 @@ def test_before_its_end_an_experiment_shows_bands_and_no_p_value(shop: tuple[Pat
     assert set(rows.filter(~looked)["interval_kind"]) == {"sequence"}
     for row in rows.to_dicts():
         assert row["ci_high"] - row["ci_low"] > 2 * 1.96 * row["se"]
-    assert _table(shop, "decisions", "search_ranking")["verdict"].to_list() == ["not_due"]
+    assert _table(shop, "decisions", "search_ranking")["verdict"].to_list() == ["running"]
 
 
 def test_triggered_and_enrolled_stand_side_by_side(shop: tuple[Path, dict[str, Outcome]]) -> None:

@@ -275,3 +275,9 @@ def test_thresholds_are_the_ends_of_the_interval() -> None:
     assert winning_effect(estimate, level=0.05) == pytest.approx(half, rel=1e-12)
     assert harmful_effect(estimate, level=0.025) == pytest.approx(half, rel=1e-12)
     assert math.isfinite(half)
+
+
+def test_an_effect_that_nothing_finite_would_reach_is_not_offered() -> None:
+    out_of_reach = _finding(effect=0.015, p_adjusted=0.13, winning_effect=math.inf, sure_effect=math.inf)
+    decision = decide("t", [out_of_reach], final=True, blocked=[], **AT_THE_END)
+    assert decision.counterfactual is None

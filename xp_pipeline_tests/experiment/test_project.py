@@ -113,7 +113,13 @@ def test_health_and_decisions_are_the_pipelines(tmp_path: Path) -> None:
     root = experiment.to_spec(tmp_path / "project")
     through_the_pipeline(root)
     loaded = Experiment.load(root, "experiment")
-    assert loaded.results.decisions == results.decisions
+    for mine, theirs in zip(results.decisions, loaded.results.decisions, strict=True):
+        assert (mine.arm, mine.verdict, mine.rule, mine.reasons) == (
+            theirs.arm, theirs.verdict, theirs.rule, theirs.reasons,
+        )  # fmt: skip
+        assert mine.counterfactual and theirs.counterfactual
+        for one, other in zip(mine.counterfactual.changes, theirs.counterfactual.changes, strict=True):
+            same(vars(one), vars(other))
     for found, expected in zip(experiment.health, loaded.health, strict=True):
         same(vars(found), vars(expected))
 

@@ -134,7 +134,7 @@ def test_the_verdict_comes_before_every_number(page: Page) -> None:
 
 def test_sections_follow_the_reader() -> None:
     found = re.findall(r"<h2 id=\"([a-z]+)\">", html.render(examples.healthy()))
-    assert found == ["scorecard", "forest", "segments", "health", "population", "plan", "method", "provenance"]
+    assert found == ["scorecard", "forest", "segments", "looks", "health", "population", "plan", "method", "provenance"]
 
 
 def test_of_a_blocked_experiment_the_cause_comes_first() -> None:

@@ -1,0 +1,97 @@
+"""What an experiment must be to be promised, beyond what its file alone can say: effects that its design can tell."""
+
+from __future__ import annotations
+
+from xp_pipeline.errors import AliasError, DataError, SpecError
+from xp_pipeline.lifecycle.factorials import design_of, effects_of, is_factorial
+from xp_pipeline.spec.binding import Bound, bind
+from xp_pipeline.spec.folder import Folder
+
+
+def promisable(folder: Folder, experiment_id: str) -> Bound:
+    """An experiment of the folder, resolved, whose design can carry what is asked of it.
+
+    Raises:
+        SpecError: its file, an override, a factor, an effect or a schedule is refused.
+        AliasError: an effect cannot be told from another; both errors say file and line.
+    """
+    bound = bind(folder, experiment_id)
+    if is_factorial(bound):
+        _check_design(folder, bound)
+        _check_effects(folder, bound)
+    if bound.experiment.assignment.switchback:
+        _check_schedule(folder, bound)
+    if bound.experiment.assignment.adaptive:
+        _check_algorithm(folder, bound)
+    return bound
+
+
+def refuse_new_weights(before: Bound, after: Bound) -> None:
+    """Refuse other weights for the runs of a factorial design under way: its effects would mix two splits.
+
+    Raises:
+        SpecError: the weights differ.
+    """
+    if is_factorial(before) and before.experiment.assignment.shares != after.experiment.assignment.shares:
+        raise SpecError(
+            "the runs of a factorial design keep their weights",
+            where=after.id,
+            next_step="register another experiment with the new weights",
+        )
+
+
+def _check_design(folder: Folder, bound: Bound) -> None:
+    given = bound.experiment.assignment
+    part = "generators" if given.generators else "resolution" if given.resolution else "factors"
+    try:
+        design_of(given)
+    except (AliasError, SpecError) as problem:
+        raise _placed(problem, folder.where("experiment", bound.id, "assignment", part)) from None
+
+
+def _check_effects(folder: Folder, bound: Bound) -> None:
+    design = design_of(bound.experiment.assignment)
+    names: list[str] = []
+    for i, effect in enumerate(bound.experiment.effects):
+        where = folder.where("experiment", bound.id, "effects", i)
+        try:
+            names.append(design.contrast(effect).name)
+        except (AliasError, SpecError) as problem:
+            raise _placed(problem, where) from None
+        if names[-1] in names[:-1]:
+            raise SpecError("an effect stands twice", where=where, found=names[-1])
+    if not any(effect.order == 1 for effect in effects_of(bound)):
+        raise SpecError(
+            "no main effect is asked for, so that there is nothing to decide about",
+            where=folder.where("experiment", bound.id, "effects"),
+            allowed=", ".join(effect.name for effect in design.contrasts(1)) or "none that can be told apart",
+        )
+
+
+def _check_schedule(folder: Folder, bound: Bound) -> None:
+    from xp_pipeline.design.assigning import Rule
+
+    try:
+        _ = Rule(bound).switchback
+    except SpecError as problem:
+        raise _placed(problem, folder.where("experiment", bound.id, "assignment", "switchback")) from None
+
+
+def _check_algorithm(folder: Folder, bound: Bound) -> None:
+    from xp_pipeline.lifecycle.published import algorithm_of
+
+    adaptive = bound.experiment.assignment.adaptive
+    where = folder.where("experiment", bound.id, "assignment", "adaptive", "settings")
+    try:
+        algorithm_of(bound).initial(len(bound.experiment.assignment.arms))
+    except DataError as problem:
+        raise SpecError(problem.what, where=where, found=problem.found, allowed=problem.allowed) from None
+    except TypeError:
+        raise SpecError("a setting is not of its type", where=where, found=adaptive and adaptive.settings) from None
+
+
+def _placed(problem: AliasError | SpecError, where: str) -> AliasError | SpecError:
+    """The same error, at its place in the file."""
+    return type(problem)(
+        problem.what, where=where, found=problem.found, allowed=problem.allowed, next_step=problem.next_step
+    )

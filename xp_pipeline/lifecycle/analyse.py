@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -153,7 +153,7 @@ def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest, when: 
             "as_of": manifest.as_of,
             "final": final,
             "claims": when.claims,
-            "alpha_spent": _spent(promise, taken["tests"], final),
+            "alpha_spent": _spent(promise, when, taken["tests"]),
             **taken,
             "spec_hash": promise.spec_hash,
             "results": manifest.digest,
@@ -168,11 +168,15 @@ def enter_look(workspace: Workspace, promise: Sealed, manifest: Manifest, when: 
     return number
 
 
-def _spent(promise: Sealed, tests: dict[str, Any], final: bool) -> float:
-    """Alpha that the primary tests have spent together up to a look."""
-    analysis = promise.bound.experiment.analysis
-    sides = [2 * float(t["alpha_spent"]) for key, t in tests.items() if key.endswith("|benefit") and "alpha_spent" in t]
-    return analysis.alpha if final else min(math.fsum(sides), analysis.alpha)
+def _spent(promise: Sealed, when: Occasion, tests: Mapping[str, Any]) -> float:
+    """Alpha that the primary tests have spent together up to a look; a test that stopped keeps what it had spent."""
+    alpha = promise.bound.experiment.analysis.alpha
+    if promise.bound.looks.schedule != "group_sequential":
+        return alpha if when.final else 0.0
+    last: dict[str, float] = {}
+    for taken in (*(look["tests"] for look in when.earlier), tests):
+        last |= {key: 2 * float(test["alpha_spent"]) for key, test in taken.items() if key.endswith("|benefit")}
+    return min(math.fsum(last.values()), alpha)
 
 
 def tabulate(workspace: Workspace, promise: Sealed, manifest: Manifest, number: int) -> None:

@@ -185,7 +185,7 @@ class _Test:
             "ni_holds": True if found.crossed else None, "ni_p_value": None, "p_value": None,
         }  # fmt: skip
         if found.stopped:
-            row |= {"stopped_look": found.stopped["look"], "ni_p_value": found.stopped["said"]["ni_p_value"]}
+            row |= {"stopped_look": found.stopped["look"]} | found.stopped["said"]
         if not found.new or self.estimate.status != Status.OK:
             return row
         look = found.looks[-1]
@@ -194,7 +194,8 @@ class _Test:
             return row
         z = z_of_p(test.p_value)
         holds = look.crossed(z) == 1
-        said = {"ni_p_value": _stage_p(found.looks, z)} if holds or self.occasion.final else {}
+        stopped = holds or self.occasion.final
+        said = {"ni_p_value": _stage_p(found.looks, z), "ni_bound": test.bound} if stopped else {}
         tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, said)
         row |= {"ni_holds": holds, "ni_bound": test.bound, "information": look.information, "boundary": look.upper}
         row |= {"statistic": z, "alpha_spent": look.alpha_spent} | said

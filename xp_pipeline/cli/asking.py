@@ -1,4 +1,4 @@
-"""The command that asks who would get which arm."""
+"""Commands about who gets which arm, before anybody does: assign, salt."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ Id = Annotated[str, typer.Argument(help="Experiment id.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(assign)
+    app.command()(salt)
 
 
 def assign(
@@ -52,6 +53,28 @@ def assign(
         by = [answer.decided_by] if "decided by" in columns else []
         table.add_row(answer.unit, number, *by, answer.arm or f"none: {answer.reason}", answer.recorded)
     Console(highlight=False).print(table)
+
+
+def salt(
+    experiment: Id,
+    tries: Annotated[int, typer.Option(help="Salts to try; the best of 100 leaves 1 % of chance.")] = 100,
+) -> None:
+    """Search a salt that balances the columns under balance; to be declared before registration."""
+    from xp_pipeline.lifecycle.preview import previewed
+    from xp_pipeline.lifecycle.salting import balanced_salt
+    from xp_pipeline.lifecycle.workspace import Workspace
+
+    workspace = Workspace.open()
+    found = balanced_salt(workspace, previewed(workspace, experiment), tries=tries)
+    chance = found.distribution()
+    typer.echo(
+        f"salt: {found.salt}\n"
+        f"Largest standardised difference {found.imbalance:.5f} over {found.units:,} units; "
+        f"of {len(found.salts)} salts half were below {chance['median']:.5f}, the worst {chance['max']:.5f}."
+    )
+    for metric, arms in found.differences.items():
+        typer.echo(f"  {metric}: " + ", ".join(f"{arm} {difference:+.5f}" for arm, difference in arms.items()))
+    typer.echo(f"Next: put it under assignment, then xp register {experiment} --by YOU")
 
 
 def _fields(given: list[str]) -> dict[str, str]:

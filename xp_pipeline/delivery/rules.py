@@ -33,6 +33,12 @@ def assigner(design: Design, *, clock: Callable[[], datetime] = _now) -> Assigne
             where=design.experiment,
             next_step="state its weights, or leave the assignment to the service that makes it",
         )
+    if design.rule == "stratified":
+        raise SpecError(
+            "a stratified assignment cannot be served: it is drawn over the whole list of units at once",
+            where=design.experiment,
+            next_step="read the arms from the record",
+        )
     if design.rule == "switchback":
         raise SpecError(
             "a switchback cannot be served: its arms change from block to block, and no user keeps one",

@@ -161,6 +161,8 @@ class Rule:
         if self.layer and not self.layer.takes(self.bound.id, unit):
             held = f"bucket {self.layer.bucket(unit):.6f} of layer {self.layer.name} is another's"
             return Answer(None, None, reason=held)
+        if self.assignment.stratify:
+            return Answer(None, None, reason="strata are drawn over the whole list of units; see the record")
         if self.switchback:
             cell = self.switchback.cell(unit, at)
             if cell is None:

@@ -46,7 +46,12 @@ def describe(promise: Sealed) -> dict[str, object]:
         "control": assignment.control,
         "arms": list(assignment.arms),
         "shares": assignment.shares,
-        "bucket_rule": "switchback" if assignment.switchback else assignment.rule,
+        "bucket_rule": "switchback"
+        if assignment.switchback
+        else "stratified"
+        if assignment.stratify
+        else assignment.rule,
+        "stratify": list(assignment.stratify),
         "salt": rule.salt,
         "unit": rule.unit,
         "program": bound.program,

@@ -7,11 +7,12 @@ from typing import Any
 import duckdb
 
 from xp_pipeline.design.assigning import Rule
+from xp_pipeline.design.strata import stratified_sql
 from xp_pipeline.engine.predicates import identifier, literal
 from xp_pipeline.engine.queries import render
 from xp_pipeline.language.buckets import bucket_sql
 from xp_pipeline.lifecycle.cells import celled
-from xp_pipeline.lifecycle.frames import unit_of
+from xp_pipeline.lifecycle.frames import matching, unit_of
 from xp_pipeline.lifecycle.versions import versioned
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.source import Source
@@ -39,6 +40,8 @@ def with_design(bound: Bound, source: Source, relation: str, *, time: str, con: 
     if bound.experiment.assignment.adaptive:
         return versioned(rule, source, relation)
     unit = unit_of(source)
+    if bound.experiment.assignment.stratify:
+        return _stratified(rule, source, relation)
     parts = _ramp(rule, unit, time) if rule.allocation else _program(rule, source, con, relation)
     query = render(
         "designed_arms",
@@ -50,6 +53,18 @@ def with_design(bound: Bound, source: Source, relation: str, *, time: str, con: 
         **parts,
     )
     return f"({query})"
+
+
+def _stratified(rule: Rule, source: Source, relation: str) -> str:
+    """Arms drawn over the whole list of the experiment's units, within strata."""
+    bound, unit = rule.bound, unit_of(source)
+    listed = f"(SELECT * FROM {relation} WHERE {matching(bound.experiment.population.where, source)})"
+    columns = [identifier(name) for name in bound.experiment.assignment.stratify]
+    drawn = stratified_sql(listed, unit, columns, bound.experiment.assignment.shares or {}, salt=rule.salt)
+    return (
+        f"(SELECT r.*, CAST(NULL AS VARCHAR) AS {STRATUM}, d.arm AS {ARM} "
+        f"FROM {relation} AS r LEFT JOIN ({drawn}) AS d ON d.unit = r.{unit})"
+    )
 
 
 def _ramp(rule: Rule, unit: str, time: str) -> dict[str, str]:

@@ -33,6 +33,8 @@ def arrangement(experiment: Experiment) -> list[str]:
     lines = _factors(given, experiment.effects) if given.factors else []
     if given.switchback:
         lines.append(_blocks(given))
+    if given.stratify:
+        lines.append(f"Shares are kept within every combination of {', '.join(given.stratify)}.")
     if given.adaptive:
         lines.append(_learning(given.adaptive))
     if experiment.population.member:

@@ -27,11 +27,18 @@ def promisable(folder: Folder, experiment_id: str) -> Bound:
 
 
 def refuse_new_weights(before: Bound, after: Bound) -> None:
-    """Refuse other weights for the runs of a factorial design under way: its effects would mix two splits.
+    """Refuse other weights for the runs of a factorial design under way, whose effects would mix two splits, and
+    learning that begins or stops under way, which would leave units without published weights.
 
     Raises:
-        SpecError: the weights differ.
+        SpecError: the weights differ, or only one of the two learns.
     """
+    if (before.experiment.assignment.adaptive is None) != (after.experiment.assignment.adaptive is None):
+        raise SpecError(
+            "an experiment is adaptive from its first unit to its last, or not at all",
+            where=after.id,
+            next_step="register another experiment, or amend the algorithm to fixed",
+        )
     if is_factorial(before) and before.experiment.assignment.shares != after.experiment.assignment.shares:
         raise SpecError(
             "the runs of a factorial design keep their weights",

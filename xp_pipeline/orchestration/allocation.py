@@ -29,7 +29,7 @@ def allocation(
     context: dg.AssetExecutionContext, config: AsOf, project: ProjectResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The weights that services follow, learned from every reward once; only adaptive experiments have them."""
-    workspace = project.open(run_id=context.run_id)
+    workspace = project.open(run_id=context.run.run_id)
     try:
         found = allocate(workspace, sealed(workspace, context.partition_key), as_of=config.day)
     except XpError as error:

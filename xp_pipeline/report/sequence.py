@@ -116,6 +116,8 @@ def p_words(row: Row) -> str:
 
 
 def _said(row: Row, stopped: int, unbiased: Figure, effect: dict[str, Any], lift_decimals: int | None) -> list[str]:
+    if stopped == 1 and row["final"]:
+        return []
     if stopped and row["role"] == "guardrail":
         return [f"Harm beyond the margin was excluded at look {stopped}; that stands."]
     if stopped and row["interval_kind"] == "always_valid":

@@ -13,6 +13,12 @@ from xp_pipeline.spec.source import Source
 
 AT = ("assignment", "adaptive")
 _UNWEIGHTED = ("ratio", "quantile")
+_SECOND_READINGS = {
+    "cluster": "second reading by cluster",
+    "post_stratify": "second reading averaged over a segment",
+    "resampling": "second reading by resampling",
+    "novelty": "reading by days since exposure",
+}
 
 
 def check_adaptive(
@@ -114,10 +120,12 @@ def _check_analysis(experiment: Experiment, metrics: Mapping[str, Metric], docum
             found=analysis.looks.schedule,
             allowed="fixed",
         )
-    if analysis.cluster:
-        raise SpecError(
-            "an adaptive experiment has no second reading by cluster", where=document.where(("analysis", "cluster"))
-        )
+    for part, what in _SECOND_READINGS.items():
+        if getattr(analysis, part):
+            raise SpecError(
+                f"a {what} is made as if the shares had been fixed, which adaptive ones are not",
+                where=document.where(("analysis", part)),
+            )
     if analysis.primary_correction == "dunnett":
         raise SpecError(
             "Dunnett's correction is for means of independent units, which adaptive assignment does not leave",

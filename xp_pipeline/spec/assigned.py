@@ -39,10 +39,12 @@ def check_assignment(
     source = sources[experiment.population.source]
     if assignment.program:
         _check_program(experiment, source, programs, document)
-    if experiment.population.arm is None or assignment.recomputable:
+    if experiment.population.arm is None or assignment.recomputable or assignment.adaptive:
         _check_names(source, document)
     if experiment.population.arm is None:
         _check_computed(experiment, source, document)
+    if assignment.stratify:
+        _check_stratify(experiment, source, document)
     if assignment.phases:
         _check_ramp(experiment, source, zone, document)
 
@@ -90,6 +92,21 @@ def _check_computed(experiment: Experiment, source: Source, document: Document) 
         raise SpecError("a mismatch rule needs logged arms", where=document.where(("population", "mismatch")))
     if source.unit == ROW_UNIT and (assignment.program or assignment.layer or assignment.phases):
         raise SpecError("row numbers are no ids that a rule could assign", where=document.where(("assignment",)))
+
+
+def _check_stratify(experiment: Experiment, source: Source, document: Document) -> None:
+    """Strata are values of a closed list of units, known before anybody is assigned."""
+    where = document.where(("assignment", "stratify"))
+    if source.kind != "unit_table" or source.unit == ROW_UNIT:
+        raise SpecError("a stratified assignment needs a unit table with ids", where=where, found=source.kind)
+    for column in experiment.assignment.stratify:
+        if column not in source.columns:
+            raise SpecError(f"unknown column {column!r}", where=where, allowed=nearest(column, source.columns))
+        if source.columns[column].type not in ("integer", "text", "boolean"):
+            raise SpecError(
+                f"{column} cannot stratify", where=where, found=source.columns[column].type,
+                allowed="integer, text or boolean",
+            )  # fmt: skip
 
 
 def _check_ramp(experiment: Experiment, source: Source, zone: ZoneInfo, document: Document) -> None:

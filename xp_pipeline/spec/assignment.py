@@ -102,6 +102,9 @@ class Assignment(Model):
         None, description="Of a two-level fraction in the fewest runs: III, IV or V."
     )
     switchback: Blocks | None = Field(None, description="Arms change from time block to time block.")
+    stratify: tuple[str, ...] = Field(
+        (), description="Columns of a unit table: within each of their combinations the shares are kept."
+    )
     adaptive: Adaptive | None = Field(None, description="Weights that follow the rewards, day by day.")
 
     @model_validator(mode="before")
@@ -157,6 +160,7 @@ class Assignment(Model):
                 raise ValueError("the control arm has weight 0")
         self._check_phases()
         self._check_blocks()
+        self._check_strata()
         self._check_adaptive()
         return self
 
@@ -189,6 +193,15 @@ class Assignment(Model):
         stages = [_proportions(weights) for weights in (self.weights, *(p.weights for p in self.phases)) if weights]
         if any(stage != stages[0] for stage in stages):
             raise ValueError("a factorial design keeps its weights: a ramp changes its coverage only")
+
+    def _check_strata(self) -> None:
+        if not self.stratify:
+            return
+        beside = ("program", "phases", "layer", "switchback", "adaptive")
+        if found := [name for name in beside if getattr(self, name)]:
+            raise ValueError(f"a stratified assignment is drawn over its whole list, without {', '.join(found)}")
+        if self.weights == "unknown" or self.rule != "v2":
+            raise ValueError("a stratified assignment has known weights and bucket rule v2")
 
     def _check_blocks(self) -> None:
         if not self.switchback:
@@ -239,7 +252,7 @@ class Assignment(Model):
     @property
     def recomputable(self) -> bool:
         """Whether the spec says by what rule units were assigned, so that logged arms can be held against it."""
-        declared = self.salt or self.program or self.phases or self.layer or self.switchback
+        declared = self.salt or self.program or self.phases or self.layer or self.switchback or self.stratify
         return bool(self.weights != "unknown" and declared)
 
 

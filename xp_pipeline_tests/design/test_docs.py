@@ -34,7 +34,7 @@ def written(root: Path) -> Path:
 def test_the_files_of_the_page_are_a_project_that_validates(tmp_path: Path) -> None:
     folder = load(written(tmp_path))
     assert folder.problems == ()
-    assert len(folder.experiments) == sum(name.startswith("experiments/") for name in FILES) == 6
+    assert len(folder.experiments) == sum(name.startswith("experiments/") for name in FILES) == 7
     for name in folder.experiments:
         assert promisable(folder, name).id == name
         content = json.loads(json.dumps(yaml.safe_load(FILES[f"experiments/{name}.yaml"]), default=str))

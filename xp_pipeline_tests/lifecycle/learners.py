@@ -24,7 +24,7 @@ SOURCES: list[dict[str, Any]] = [
     {
         "name": "served", "kind": "exposure_log", "path": "served.csv", "unit": "unit", "timestamp": "at",
         "closed": "closed/{day}",
-        "columns": {"unit": "integer", "variant": "text", "version": "text", "at": "timestamp"},
+        "columns": {"unit": "integer", "variant": "text", "version": "text", "at": "timestamp", "country": "text"},
     },
     {
         "name": "events", "kind": "event_log", "path": "events.csv", "unit": "unit", "timestamp": "ts",
@@ -48,7 +48,8 @@ EXPERIMENT: dict[str, Any] = {
         "adaptive": {"algorithm": "thompson_beta", "reward": "bought"},
     },
     "population": {"source": "served", "arm": "variant"},
-    "metrics": {"primary": ["bought"], "secondary": ["spent"]},
+    "metrics": {"primary": ["bought"], "guardrail": [{"metric": "spent", "margin": "50%"}]},
+    "segments": ["country"],
     "planning": {"units_per_day": 400},
 }
 
@@ -101,9 +102,9 @@ class Learners:
 
     def write(self) -> None:
         """Everything so far, and the days that are over."""
-        served = [f"{unit},{arm},{version},{at.isoformat()}" for unit, arm, version, at in self.units]
+        served = [f"{u},{arm},{version},{at.isoformat()},{country(u)}" for u, arm, version, at in self.units]
         events = [f"{unit},{ts.isoformat()},{amount}" for unit, ts, amount in self.bought]
-        _lines(self.root / "served.csv", "unit,variant,version,at", served)
+        _lines(self.root / "served.csv", "unit,variant,version,at,country", served)
         _lines(self.root / "events.csv", "unit,ts,amount", events or ["-1,2026-03-01T00:00:00+00:00,1"])
         (self.root / "closed").mkdir(exist_ok=True)
         for day in range(self.day):
@@ -131,6 +132,11 @@ def learners(root: Path, *, rates: Mapping[str, float] | None = None, sealed: bo
     if sealed:
         project.seal()
     return project
+
+
+def country(unit: int) -> str:
+    """Where a unit lives."""
+    return "NO" if unit % 3 else "DE"
 
 
 def _yaml(path: Path, content: Any) -> None:

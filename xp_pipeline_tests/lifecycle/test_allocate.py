@@ -7,22 +7,29 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
 from xp_pipeline.delivery.algorithms import Allocation, algorithm_named
 from xp_pipeline.delivery.algorithms.published import folder_of
-from xp_pipeline.errors import DataError, PhaseOrderError, SRMError, TamperError
+from xp_pipeline.errors import DataError, PhaseOrderError, RecordError, SpecError, SRMError, TamperError
+from xp_pipeline.lifecycle.acts import amend
+from xp_pipeline.lifecycle.adaptive_estimates import adaptive_estimates as by_versions
 from xp_pipeline.lifecycle.allocate import Allocated, allocate
+from xp_pipeline.lifecycle.comparisons import Comparison
+from xp_pipeline.lifecycle.measure import Cell, Reading
 from xp_pipeline.lifecycle.publish import read
-from xp_pipeline.lifecycle.published import last, learned
+from xp_pipeline.lifecycle.published import last, learned, publish
 from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.versions import Versions, in_order
 from xp_pipeline.spec.ledger import EntryKind
+from xp_pipeline.spec.metric import Metric
 from xp_pipeline.spec.phases import Phase
 from xp_pipeline.stats.adaptive import adaptive_estimates
 from xp_pipeline.stats.adaptive_batches import AdaptiveBatch, batches_of, phases
 from xp_pipeline.stats.moments import Moments
-from xp_pipeline_tests.lifecycle.learners import DAY, START, Learners, learners
+from xp_pipeline_tests.lifecycle.learners import DAY, START, Learners, country, learners
 from xp_pipeline_tests.projects import project, run_everything
 
 
@@ -44,7 +51,7 @@ def _entries(world: Learners) -> list[dict[str, Any]]:
 
 def _results(world: Learners) -> dict[tuple[str, str], dict[str, Any]]:
     rows = read(world.root / "lake", "results", "learnt").to_dicts()
-    return {(row["metric"], row["estimator"]): row for row in rows}
+    return {(row["metric"], row["estimator"]): row for row in rows if not row["segment"]}
 
 
 def _health(world: Learners) -> dict[tuple[str, str], str]:
@@ -234,20 +241,56 @@ def test_the_end_publishes_nothing_more_and_the_weighted_reading_decides(tmp_pat
     assert "not to be decided on" in rows["bought", "welch"]["reason"]
     health = _health(world)
     assert health["srm", "all"] == health["allocation", "all"] == "passed"
-    _assert_equal_to_the_statistics(world, entries, rows)
+    assert rows["spent", "adaptively_weighted"]["ni_holds"]
+    _assert_equal_to_the_statistics(world, entries)
     page = (tmp_path / "lake" / "reports" / "learnt" / "report.html").read_text()
     assert "weighted by the inverse of the published shares" in page
 
 
-def _assert_equal_to_the_statistics(world: Learners, entries: list[dict[str, Any]], rows: Any) -> None:
+def _assert_equal_to_the_statistics(world: Learners, entries: list[dict[str, Any]]) -> None:
+    """In everybody, and in each country."""
     buyers = {unit for unit, _, _ in world.bought}
     shares = {entry["version"]: entry["shares"] for entry in entries}
-    outcome = [float(unit in buyers) for unit, *_ in world.units]
-    arms, versions = ([row[i] for row in world.units] for i in (1, 2))
-    found = adaptive_estimates(batches_of(outcome, arms, versions, shares), control="a", treatment="b")
-    for name, estimate in {"adaptively_weighted": found.weighted, "batched": found.batched}.items():
-        row = rows["bought", name]
-        assert (row["effect"], row["ci_low"]) == pytest.approx((estimate.effect, estimate.low), rel=1e-9)
+    rows = read(world.root / "lake", "results", "learnt").to_dicts()
+    for place in ("", "DE", "NO"):
+        units = [row for row in world.units if place in ("", country(row[0]))]
+        outcome = [float(unit in buyers) for unit, *_ in units]
+        batches = batches_of(outcome, [row[1] for row in units], [row[2] for row in units], shares)
+        found = adaptive_estimates(batches, control="a", treatment="b")
+        for name, estimate in {"adaptively_weighted": found.weighted, "batched": found.batched}.items():
+            (row,) = [r for r in rows if (r["metric"], r["estimator"], r["segment_value"]) == ("bought", name, place)]
+            assert (row["effect"], row["ci_low"]) == pytest.approx((estimate.effect, estimate.low), rel=1e-9)
+
+
+def test_several_arms_on_one_side_are_one_with_the_sum_of_their_shares() -> None:
+    random = np.random.default_rng(3)
+    shares = Versions({"v1": {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}, "v2": {"a": 0.1, "b": 0.2, "c": 0.5, "d": 0.2}})
+    version = np.repeat(list(shares), 400)
+    arm = np.concatenate([random.choice(list("abcd"), 400, p=list(s.values())) for s in shares.values()])
+    outcome = random.normal(0, 1, 800)
+    strata = {v: {Cell(w): Moments.of(outcome[(version == v) & (arm == w)]) for w in "abcd"} for v in shares}
+    comparison = Comparison("both", ("b", "c"), ("a",))
+    reading = Reading("m", "", (), {}, strata=strata)
+    metric = Metric.model_validate({"name": "m", "type": "mean", "source": "s", "value": "v"})
+    found = by_versions(metric, reading, comparison, "", "", alpha=0.05, shares=shares)
+    pooled = {v: {"a": s["a"], "t": s["b"] + s["c"], "d": s["d"]} for v, s in shares.items()}
+    relabelled = np.where(np.isin(arm, ["b", "c"]), "t", arm)
+    expected = adaptive_estimates(batches_of(outcome, relabelled, version, pooled), control="a", treatment="t")
+    assert [e.estimator for e in found] == ["batched", "adaptively_weighted"]
+    for estimate, other in zip(found, (expected.batched, expected.weighted), strict=True):
+        assert (estimate.effect, estimate.se, estimate.df) == pytest.approx((other.effect, other.se, other.df))
+
+
+def test_of_two_runs_at_once_one_publishes(tmp_path: Path) -> None:
+    world = learners(tmp_path)
+    workspace = world.workspace
+    promise = sealed(workspace, "learnt")
+    held, state = last(workspace, "learnt"), learned(workspace, promise, last(workspace, "learnt"))
+    new = Allocation("learnt", {"b": 0.6, "a": 0.4}, "test@2")
+    publish(workspace, promise, new, state, as_of="2026-03-02", after=held)
+    with pytest.raises(RecordError, match="another run published weights meanwhile"):
+        publish(workspace, promise, new, state, as_of="2026-03-02", after=held)
+    assert len(_entries(world)) == 2
 
 
 def test_a_day_before_that_of_the_weights_in_force_publishes_nothing(tmp_path: Path) -> None:
@@ -294,8 +337,6 @@ def test_fixed_weights_are_never_published_again(tmp_path: Path) -> None:
 
 
 def test_an_amended_algorithm_learns_anew_from_all_days(tmp_path: Path) -> None:
-    from xp_pipeline.lifecycle.acts import amend
-
     world = learners(tmp_path)
     world.serve()
     assert world.run().status == "done"
@@ -306,6 +347,35 @@ def test_an_amended_algorithm_learns_anew_from_all_days(tmp_path: Path) -> None:
     assert outcome.status == "done", outcome.error
     assert world.weights.version.startswith("epsilon_greedy@")
     assert [batch.id for batch in _learned(world).batches] == ["2026-03-02"]
+
+
+def test_an_arm_that_is_added_begins_with_new_declared_weights(tmp_path: Path) -> None:
+    world = learners(tmp_path, rates={"a": 0.2, "b": 0.4, "c": 0.3})
+    world.serve()
+    assert world.run().status == "done"
+    path = tmp_path / "experiments" / "learnt.yaml"
+    spec = yaml.safe_load(path.read_text())
+    spec["assignment"]["weights"] = {"b": 0.5, "a": 0.3, "c": 0.2}
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    amend(world.workspace, "learnt", reason="one more idea")
+    assert world.run().status == "done"
+    assert world.weights.shares["c"] > 0.05
+    assert [entry["as_of"] for entry in _entries(world)] == [None, "2026-03-02", None, "2026-03-02"]
+    world.serve()
+    assert world.run().status == "done"
+    rows = read(tmp_path / "lake", "results", "learnt").to_dicts()
+    assert {r["arm"]: r["status"] for r in rows if r["metric"] == "bought" and r["decisive"]} == {"b": "ok", "c": "ok"}
+    assert _health(world)["srm", "all"] == "passed"
+
+
+def test_learning_neither_begins_nor_stops_under_way(tmp_path: Path) -> None:
+    world = learners(tmp_path)
+    path = tmp_path / "experiments" / "learnt.yaml"
+    spec = yaml.safe_load(path.read_text())
+    del spec["assignment"]["adaptive"]
+    path.write_text(yaml.safe_dump(spec))
+    with pytest.raises(SpecError, match="adaptive from its first unit to its last"):
+        amend(world.workspace, "learnt", reason="too clever")
 
 
 def test_versions_with_few_units_are_pooled_as_the_statistics_pool_them(tmp_path: Path) -> None:

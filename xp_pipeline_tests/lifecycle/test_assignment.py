@@ -10,6 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from xp_pipeline.design.strata import stratified as in_strata
+from xp_pipeline.errors import SpecError
 from xp_pipeline.language import Program
 from xp_pipeline.language.buckets import bucket, choose
 from xp_pipeline.lifecycle.ask import ask, explain_assignment
@@ -17,12 +19,13 @@ from xp_pipeline.lifecycle.preview import previewed
 from xp_pipeline.lifecycle.publish import read
 from xp_pipeline.lifecycle.remembered import folder
 from xp_pipeline.lifecycle.run import Outcome, run
+from xp_pipeline.lifecycle.salting import balanced_salt
 from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.phases import Phase
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.stratified import Stratum, stratified
-from xp_pipeline_tests.projects import project
+from xp_pipeline_tests.projects import project, visitors
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 8
@@ -288,3 +291,60 @@ def test_two_experiments_that_overlap_in_a_layer_are_refused(tmp_path: Path) -> 
     (problem,) = Workspace.open(root).folder.problems
     assert "would be those of trial" in str(problem)
     assert "twin.yaml" in str(problem)
+
+
+def _people(root: Path, assignment: dict[str, Any], n: int = 601, **parts: Any) -> Path:
+    return project(
+        root,
+        rows=visitors(n),
+        metrics=[{"name": "spend", "type": "mean", "source": "visitors", "value": "spend"}],
+        experiment={
+            "assignment": assignment,
+            "population": {"source": "visitors"},
+            "metrics": {"primary": ["spend"]},
+            **parts,
+        },
+    )
+
+
+def test_strata_of_a_unit_table_keep_their_shares_and_latecomers_move_nobody(tmp_path: Path) -> None:
+    given = {"control": "control", "weights": EVEN, "stratify": ["country"]}
+    root = _people(tmp_path, given)
+    _run(root)
+    found = _assigned(root)
+    rows = visitors(601)
+    expected = in_strata([r["id"] for r in rows], [[r["country"]] for r in rows], EVEN, salt="trial")
+    assert [found[r["id"]]["arm"] for r in rows] == expected
+    for country in ("DE", "NO"):
+        arms = [found[r["id"]]["arm"] for r in rows if r["country"] == country]
+        assert abs(arms.count("control") - arms.count("treatment")) <= 1
+    (answer,) = ask(Workspace.open(root), previewed(Workspace.open(root), "trial"), ["5"])
+    assert answer.recorded == found[5]["arm"]
+    assert "see the record" in answer.reason
+
+
+def test_a_salt_is_searched_before_anybody_is_assigned(tmp_path: Path) -> None:
+    root = _people(tmp_path, {"control": "control", "weights": EVEN}, balance=["before"])
+    workspace = Workspace.open(root, by="test")
+    found = balanced_salt(workspace, previewed(workspace, "trial"), tries=50)
+    assert found.imbalance < 0.02 < found.distribution()["max"]
+    rows = visitors(601)
+    values = {arm: [r["before"] for r in rows if choose(bucket(found.salt, r["id"]), EVEN) == arm] for arm in EVEN}
+    gap = sum(values["treatment"]) / len(values["treatment"]) - sum(values["control"]) / len(values["control"])
+    assert abs(gap) / 3 == pytest.approx(found.imbalance, rel=0.1)
+    _run(root)
+    with pytest.raises(SpecError, match="has begun"):
+        balanced_salt(Workspace.open(root), previewed(Workspace.open(root), "trial"))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ({"control": "control", "weights": EVEN, "stratify": ["spend"]}, "cannot stratify"),
+        ({"control": "control", "weights": EVEN, "stratify": ["town"]}, "unknown column 'town'"),
+        ({"control": "control", "weights": EVEN, "stratify": ["country"], "rule": "v1"}, "bucket rule v2"),
+    ],
+)
+def test_strata_that_cannot_be_are_refused(tmp_path: Path, assignment: dict[str, Any], told: str) -> None:
+    problems = [str(problem) for problem in Workspace.open(_people(tmp_path, assignment)).folder.problems]
+    assert any(told in problem for problem in problems), problems

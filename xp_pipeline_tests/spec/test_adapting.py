@@ -65,7 +65,9 @@ def test_an_assignment_that_cannot_learn_is_refused(tmp_path: Path, assignment: 
     [
         ({"population": {"source": "served"}}, "an adaptive experiment needs logged arms"),
         ({"analysis": {"looks": "always_valid"}}, "hold at one look that was fixed beforehand; found always_valid"),
-        ({"analysis": {"cluster": "variant"}}, "no second reading by cluster"),
+        ({"analysis": {"cluster": "variant"}}, "a second reading by cluster is made as if"),
+        ({"analysis": {"novelty": True}}, "as if the shares had been fixed"),
+        ({"analysis": {"resampling": "jackknife"}}, "a second reading by resampling is made as if"),
         ({"analysis": {"primary_correction": "dunnett"}}, "Dunnett's correction is for means of independent units"),
         (
             {"metrics": {"primary": ["bought", "basket"]}},

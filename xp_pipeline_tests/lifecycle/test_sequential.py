@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from xp_pipeline.lifecycle.acts import conclude
 from xp_pipeline.lifecycle.publish import read
@@ -213,3 +214,52 @@ def test_no_claim_before_a_hundred_units(tmp_path: Path) -> None:
     assert "before which no sequential claim is made" in row["reason"]
     _run(root, 2)
     assert _row(root)["boundary"] is not None
+
+
+def test_a_percentile_cap_is_that_of_the_first_look(tmp_path: Path) -> None:
+    capped = {**METRICS[0], "type": "revenue", "cap": {"percentile": 95}}
+    rows = _rows(0.0)
+    for row in rows:
+        late = row["seen"] >= (START + timedelta(days=4)).isoformat()
+        row["spend"] = abs(row["spend"]) * (3 if late else 1)
+    root = _project(tmp_path, rows)
+    (root / "metrics" / "metrics.yaml").write_text(yaml.safe_dump({"metrics": [capped, METRICS[1]]}))
+    found = []
+    for day in (2, 5, DAYS):
+        _run(root, day)
+        found.append(_row(root))
+    assert found[0]["cap_value"] == found[1]["cap_value"] == found[2]["cap_value"]
+    assert found[0]["capped_share"] == pytest.approx(0.05, abs=0.01)
+    assert found[2]["capped_share"] > 0.3
+    looks = Workspace.open(root, by="test").ledger.entries("trial", EntryKind.LOOK)
+    assert looks[0].payload["caps"] == {"spend": found[0]["cap_value"]}
+
+
+def test_before_the_end_claims_rest_on_units_whose_window_has_passed(tmp_path: Path) -> None:
+    rows = _rows(0.0)
+    root = _project(tmp_path, rows)
+    windowed = {**METRICS[0], "window": {"kind": "conversion", "length": "2d"}}
+    (root / "sources" / "visitors.yaml").write_text(
+        (root / "sources" / "visitors.yaml").read_text().replace("exposure_log", "event_log")
+    )
+    (root / "metrics" / "metrics.yaml").write_text(yaml.safe_dump({"metrics": [windowed, METRICS[1]]}))
+    _run(root, 5)
+    row = _row(root)
+    mature = sum(r["seen"] <= (START + timedelta(days=3)).isoformat() for r in rows)
+    assert row["n_arm"] + row["n_baseline"] == mature
+    assert "claims rest on the units whose window has passed" in row["reason"]
+    assert row["boundary"] is not None
+    _run(root, DAYS)
+    last = _row(root)
+    assert last["n_arm"] + last["n_baseline"] == len(rows)
+    assert "claims rest" not in last["reason"]
+
+
+def test_futility_is_advised_where_the_planned_effect_is_out_of_reach(tmp_path: Path) -> None:
+    root = _project(tmp_path, _rows(-0.25), looks={"schedule": "group_sequential", "futility": True})
+    advised = []
+    for day in range(1, DAYS):
+        _run(root, day)
+        advised.append((_row(root)["futile"], read(root / "lake", "decisions", "trial")["verdict"][-1]))
+    assert advised[0] == (False, "running")
+    assert (True, "do_not_ship") in advised

@@ -97,8 +97,8 @@ def _floor(folder: Path) -> None:
 def _pass(folder: Path) -> None:
     from types import SimpleNamespace
 
-    from xp_pipeline.lifecycle.columns import Horizon, Plan
-    from xp_pipeline.lifecycle.measure import measured
+    from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
+    from xp_pipeline.lifecycle.measurement.measure import measured
     from xp_pipeline.spec.metric import Metric
     from xp_pipeline.spec.source import Source
 

@@ -108,14 +108,14 @@ def replay(
 def _splits(workspace: Workspace, promise: Sealed, replays: int) -> Iterator[list[tuple[Key, str, float]]]:
     """The decisive rows of every split: metric and arm, estimator, p-value (NaN where undefined)."""
     from xp_pipeline.language.buckets import bucket_sql, choose_sql
-    from xp_pipeline.lifecycle.adjust import POPULATIONS, populations
-    from xp_pipeline.lifecycle.analyse import setting_of
-    from xp_pipeline.lifecycle.arms import dropped_rows
-    from xp_pipeline.lifecycle.columns import Horizon, Plan
+    from xp_pipeline.lifecycle.assignment.arms import dropped_rows
     from xp_pipeline.lifecycle.frames import parquet
-    from xp_pipeline.lifecycle.infer import infer
-    from xp_pipeline.lifecycle.measure import measured
-    from xp_pipeline.lifecycle.orders import with_orders
+    from xp_pipeline.lifecycle.inference.analyse import setting_of
+    from xp_pipeline.lifecycle.inference.infer import infer
+    from xp_pipeline.lifecycle.measurement.adjust import POPULATIONS, populations
+    from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
+    from xp_pipeline.lifecycle.measurement.measure import measured
+    from xp_pipeline.lifecycle.measurement.orders import with_orders
     from xp_pipeline.spec.phases import Phase
 
     validated = workspace.read(promise.id, Phase.VALIDATED_EXPOSURES, spec_hash=promise.spec_hash)

@@ -29,7 +29,7 @@ def assign(
     shape: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
     """A dry run: bucket, branch and arm of units. Nobody is exposed, nothing is recorded."""
-    from xp_pipeline.lifecycle.ask import ask
+    from xp_pipeline.lifecycle.assignment.ask import ask
     from xp_pipeline.lifecycle.preview import previewed
     from xp_pipeline.lifecycle.workspace import Workspace
 
@@ -60,8 +60,8 @@ def salt(
     tries: Annotated[int, typer.Option(help="Salts to try; the best of 100 leaves 1 % of chance.")] = 100,
 ) -> None:
     """Search a salt that balances the columns under balance; to be declared before registration."""
+    from xp_pipeline.lifecycle.assignment.salting import balanced_salt
     from xp_pipeline.lifecycle.preview import previewed
-    from xp_pipeline.lifecycle.salting import balanced_salt
     from xp_pipeline.lifecycle.workspace import Workspace
 
     workspace = Workspace.open()

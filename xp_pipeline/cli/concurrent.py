@@ -32,7 +32,7 @@ def interactions(
     """Whether two experiments on the same units are assigned independently, and change each other's effects."""
     if output not in FORMATS:
         raise SpecError("unknown format", found=output, allowed=", ".join(FORMATS))
-    from xp_pipeline.lifecycle.interacting import interactions as found
+    from xp_pipeline.lifecycle.inference.interacting import interactions as found
     from xp_pipeline.lifecycle.publish import tabular
     from xp_pipeline.lifecycle.workspace import Workspace
     from xp_pipeline.spec.tables import INTERACTIONS

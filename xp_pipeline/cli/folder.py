@@ -65,7 +65,7 @@ def explain(
     from xp_pipeline.spec.folder import find_root, load
 
     if kind == "assignment":
-        from xp_pipeline.lifecycle.ask import explain_assignment
+        from xp_pipeline.lifecycle.assignment.ask import explain_assignment
         from xp_pipeline.lifecycle.preview import previewed
         from xp_pipeline.lifecycle.workspace import Workspace
 

@@ -94,7 +94,7 @@ def reanalyse(
 ) -> None:
     """Analyse the final look under other settings: a labelled side result, no state moves."""
     from xp_pipeline.cli.scorecard import show_scorecard
-    from xp_pipeline.lifecycle.reanalyse import reanalyse as again
+    from xp_pipeline.lifecycle.inference.reanalyse import reanalyse as again
     from xp_pipeline.lifecycle.workspace import Workspace
 
     rows = again(Workspace.open(by=by), experiment, alpha=alpha, correction=correction, reason=reason)

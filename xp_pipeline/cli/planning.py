@@ -67,7 +67,7 @@ def plan(
 
 
 def _of_experiment(experiment: str) -> dict[str, Any]:
-    from xp_pipeline.lifecycle.planning import make_plan
+    from xp_pipeline.lifecycle.planning.plan import make_plan
     from xp_pipeline.lifecycle.preview import previewed
     from xp_pipeline.lifecycle.workspace import Workspace
 
@@ -79,7 +79,7 @@ def _of_numbers(**typed: Any) -> dict[str, Any]:
     """The plan of typed numbers; what cannot be is an error of the command line."""
     from pydantic import ValidationError
 
-    from xp_pipeline.lifecycle.plan_typed import Numbers, typed_plan
+    from xp_pipeline.lifecycle.planning.typed import Numbers, typed_plan
     from xp_pipeline.spec.looks import Looks
     from xp_pipeline.spec.values import Amount, parse_duration, parse_weight
 

@@ -14,10 +14,10 @@ from xp_pipeline.engine.predicates import identifier
 from xp_pipeline.errors import DataError
 from xp_pipeline.experiment.frames import Frame, fetched, fetched_column
 from xp_pipeline.experiment.metrics import BaseMetric
-from xp_pipeline.lifecycle.balance import moments_of
-from xp_pipeline.lifecycle.columns import Horizon, Plan
-from xp_pipeline.lifecycle.measure import Measurement, Reading
-from xp_pipeline.lifecycle.residuals import with_thirds
+from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
+from xp_pipeline.lifecycle.measurement.measure import Measurement, Reading
+from xp_pipeline.lifecycle.measurement.residuals import with_thirds
+from xp_pipeline.lifecycle.quality.balance import moments_of
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.metric import Metric

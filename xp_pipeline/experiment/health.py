@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from xp_pipeline.experiment.tables import Kind, as_frame, html_table
-from xp_pipeline.lifecycle import checks
-from xp_pipeline.lifecycle.checks import Finding
+from xp_pipeline.lifecycle.quality import checks
+from xp_pipeline.lifecycle.quality.checks import Finding
 
 SHOWN = ("check", "scope", "verdict", "blocking", "statistic", "p_value", "threshold", "message", "hint")
 

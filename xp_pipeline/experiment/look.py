@@ -12,7 +12,7 @@ from xp_pipeline.experiment.results import Results
 from xp_pipeline.experiment.spec import Declared
 from xp_pipeline.experiment.tables import Kind
 from xp_pipeline.experiment.workspace import workspace_of
-from xp_pipeline.lifecycle.rows import Row
+from xp_pipeline.lifecycle.inference.rows import Row
 from xp_pipeline.report.document import ReportDocument
 from xp_pipeline.spec.phases import ExperimentState
 

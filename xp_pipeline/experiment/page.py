@@ -9,9 +9,9 @@ from typing import Any
 
 from xp_pipeline import __version__
 from xp_pipeline.decision.verdict import Decision
-from xp_pipeline.lifecycle import checks
+from xp_pipeline.lifecycle.inference.rows import Row
 from xp_pipeline.lifecycle.publish import frame
-from xp_pipeline.lifecycle.rows import Row
+from xp_pipeline.lifecycle.quality import checks
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.report.document import ReportDocument, build
 from xp_pipeline.report.html import render

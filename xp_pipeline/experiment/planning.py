@@ -15,8 +15,8 @@ from xp_pipeline.experiment.metrics import BaseMetric
 from xp_pipeline.experiment.spec import Declared
 from xp_pipeline.experiment.tables import Kind, as_frame, html_table
 from xp_pipeline.experiment.workspace import promise_of, workspace_of
-from xp_pipeline.lifecycle.measure import Reading, decisive_variant
-from xp_pipeline.lifecycle.planning import DEFAULT_PLANNED_UNITS, make_plan
+from xp_pipeline.lifecycle.measurement.measure import Reading, decisive_variant
+from xp_pipeline.lifecycle.planning.plan import DEFAULT_PLANNED_UNITS, make_plan
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.ratios import linearise

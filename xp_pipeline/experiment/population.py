@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from xp_pipeline.errors import BlockedError, SRMError
 from xp_pipeline.experiment.evidence import Counts
-from xp_pipeline.lifecycle import checks
-from xp_pipeline.lifecycle.balance import balance
-from xp_pipeline.lifecycle.checks import Finding
+from xp_pipeline.lifecycle.quality import checks
+from xp_pipeline.lifecycle.quality.balance import balance
+from xp_pipeline.lifecycle.quality.checks import Finding
 from xp_pipeline.spec.binding import Bound
 
 

@@ -17,14 +17,14 @@ from xp_pipeline.experiment.page import Page
 from xp_pipeline.experiment.planning import PowerPlan
 from xp_pipeline.experiment.results import Results
 from xp_pipeline.experiment.settings import Settings
-from xp_pipeline.lifecycle import checks
-from xp_pipeline.lifecycle.adjust import read_clusters, read_readings
-from xp_pipeline.lifecycle.analyse import restored, setting_of
-from xp_pipeline.lifecycle.decide import restored_decision
-from xp_pipeline.lifecycle.infer import infer
+from xp_pipeline.lifecycle.inference.analyse import restored, setting_of
+from xp_pipeline.lifecycle.inference.decide import restored_decision
+from xp_pipeline.lifecycle.inference.infer import infer
+from xp_pipeline.lifecycle.inference.rows import Row
+from xp_pipeline.lifecycle.measurement.adjust import read_clusters, read_readings
 from xp_pipeline.lifecycle.publish import labels, provenance
+from xp_pipeline.lifecycle.quality import checks
 from xp_pipeline.lifecycle.report import document
-from xp_pipeline.lifecycle.rows import Row
 from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.artifacts import SealedArtifact

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from xp_pipeline.decision.verdict import Decision
-    from xp_pipeline.lifecycle.rows import Row
+    from xp_pipeline.lifecycle.inference.rows import Row
     from xp_pipeline.report.document import ReportDocument
 
 SUMMARY = (

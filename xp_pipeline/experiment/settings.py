@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xp_pipeline.errors import PhaseOrderError, SpecError, nearest
-from xp_pipeline.lifecycle.reanalyse import CORRECTIONS
+from xp_pipeline.lifecycle.inference.reanalyse import CORRECTIONS
 from xp_pipeline.spec.experiment import Analysis
 
 LOOKS = {

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from xp_pipeline.engine.queries import render
 from xp_pipeline.errors import SpecError, nearest
-from xp_pipeline.lifecycle.columns import Horizon, Plan
-from xp_pipeline.lifecycle.explain_arms import arms_said, arrangement, opening
-from xp_pipeline.lifecycle.measure import BUCKETS
+from xp_pipeline.lifecycle.assignment.explain_arms import arms_said, arrangement, opening
+from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
+from xp_pipeline.lifecycle.measurement.measure import BUCKETS
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.metric import Metric, Quantity

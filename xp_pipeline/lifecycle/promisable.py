@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xp_pipeline.errors import AliasError, DataError, SpecError
-from xp_pipeline.lifecycle.factorials import design_of, effects_of, is_factorial
+from xp_pipeline.lifecycle.inference.factorials import design_of, effects_of, is_factorial
 from xp_pipeline.spec.binding import Bound, bind
 from xp_pipeline.spec.folder import Folder
 
@@ -85,7 +85,7 @@ def _check_schedule(folder: Folder, bound: Bound) -> None:
 
 
 def _check_algorithm(folder: Folder, bound: Bound) -> None:
-    from xp_pipeline.lifecycle.published import algorithm_of
+    from xp_pipeline.lifecycle.assignment.published import algorithm_of
 
     adaptive = bound.experiment.assignment.adaptive
     where = folder.where("experiment", bound.id, "assignment", "adaptive", "settings")

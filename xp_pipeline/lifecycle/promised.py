@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from xp_pipeline.errors import XpError
-from xp_pipeline.lifecycle.adjust import adjust
-from xp_pipeline.lifecycle.assign import assign
+from xp_pipeline.lifecycle.assignment.assign import assign
 from xp_pipeline.lifecycle.design import design
-from xp_pipeline.lifecycle.planning import plan
+from xp_pipeline.lifecycle.measurement.adjust import adjust
+from xp_pipeline.lifecycle.planning.plan import plan
+from xp_pipeline.lifecycle.quality.validate import validate
 from xp_pipeline.lifecycle.register import seal_spec
 from xp_pipeline.lifecycle.sealed import Sealed
-from xp_pipeline.lifecycle.validate import validate
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.artifacts import ArtifactStore, SealedArtifact
 from xp_pipeline.spec.ledger import Entry

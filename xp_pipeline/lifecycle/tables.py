@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xp_pipeline.decision.verdict import Decision
-from xp_pipeline.lifecycle import checks
 from xp_pipeline.lifecycle.publish import labels, provenance, publish
+from xp_pipeline.lifecycle.quality import checks
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json

@@ -10,8 +10,8 @@ import pytest
 
 from xp_pipeline.errors import PhaseOrderError, RecordError, SRMError, TamperError
 from xp_pipeline.lifecycle import acts
+from xp_pipeline.lifecycle.inference.reanalyse import reanalyse
 from xp_pipeline.lifecycle.publish import read
-from xp_pipeline.lifecycle.reanalyse import reanalyse
 from xp_pipeline.lifecycle.run import run, run_phase
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.ledger import EntryKind

@@ -1,0 +1,1 @@
+"""Who is in which arm since when: computed or logged, held against the design and the record."""

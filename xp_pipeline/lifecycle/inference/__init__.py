@@ -1,0 +1,1 @@
+"""From evidence to results and verdicts, at the end or along the looks."""

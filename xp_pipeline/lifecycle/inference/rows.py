@@ -1,0 +1,180 @@
+"""From an estimate to a row of results: what is said, under which setting, and what is withheld."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from xp_pipeline.decision.counterfactual import harmful_effect, smallest_margin
+from xp_pipeline.lifecycle.inference.comparisons import Comparison, decided
+from xp_pipeline.lifecycle.inference.schedule import Occasion, measured_metrics
+from xp_pipeline.lifecycle.inference.strata import designed_strata
+from xp_pipeline.lifecycle.measurement.measure import Reading
+from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.experiment import MetricUse, RoleName
+from xp_pipeline.spec.metric import Metric
+from xp_pipeline.stats.estimates import NAN, Estimate, Status
+from xp_pipeline.stats.means import t_sf
+from xp_pipeline.stats.noninferiority import NonInferiority, non_inferiority
+from xp_pipeline.stats.sequences import confidence_band
+from xp_pipeline.stats.spending import DETERIORATION_ALPHA
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an inference is made under.
+
+    Attributes:
+        bound: The spec.
+        final: Whether p-values may be shown.
+        planned_n: Units that interim bands are tuned to.
+        deciding: The population that decisions read.
+        alpha, correction: Replaced in a labelled re-analysis only.
+        occasion: Which look this is; None where tests are made as if no other look had been taken.
+    """
+
+    bound: Bound
+    final: bool
+    planned_n: int
+    deciding: str
+    blocked_populations: Sequence[str] = ()
+    alpha: float | None = None
+    correction: str | None = None
+    occasion: Occasion | None = None
+
+    @property
+    def level_alpha(self) -> float:
+        return self.alpha if self.alpha is not None else self.bound.experiment.analysis.alpha
+
+    @property
+    def primary_tests(self) -> int:
+        """Hypotheses that share alpha: every primary metric of every treatment."""
+        return len(self.bound.experiment.metrics.primary) * len(decided(self.bound))
+
+    @property
+    def harm_level(self) -> float:
+        """One-sided level of each test of harm: an arm's budget, shared equally over what is tested."""
+        return DETERIORATION_ALPHA / max(sum(role != "exploratory" for role, _, _ in self.bound.uses), 1)
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics as this reading measures them."""
+        return measured_metrics(self.bound, final=self.final)
+
+    @cached_property
+    def strata(self) -> dict[str, dict[str, float]] | None:
+        """Designed shares by phase or branch."""
+        return designed_strata(self.bound)
+
+    @cached_property
+    def roles(self) -> dict[str, tuple[RoleName, MetricUse]]:
+        """Role and use of every metric."""
+        return {use.metric: (role, use) for role, use, _ in self.bound.uses}
+
+
+def described(
+    setting: Setting,
+    metric: Metric,
+    role: str,
+    comparison: Comparison,
+    segment: str,
+    level: str,
+    estimate: Estimate,
+    reading: Reading,
+) -> Row:
+    ok = estimate.status == Status.OK
+    low, high, lift = estimate.low, estimate.high, estimate.relative
+    if ok and not setting.final:
+        low, high, lift = confidence_band(estimate, planned_n=setting.planned_n, alpha=setting.level_alpha)
+    relative_ok = ok and reading.variant != "log"
+    return {
+        "metric": metric.name,
+        "metric_type": metric.type,
+        "role": role,
+        "direction": metric.direction,
+        "segment": segment,
+        "segment_value": level,
+        "arm": comparison.name,
+        "baseline": comparison.baseline,
+        "status": str(estimate.status),
+        "reason": estimate.reason,
+        "n_arm": estimate.n_treatment,
+        "n_baseline": estimate.n_control,
+        "mean_arm": estimate.mean_treatment,
+        "mean_baseline": estimate.mean_control,
+        "variance_arm": estimate.var_treatment,
+        "variance_baseline": estimate.var_control,
+        "effect": estimate.effect,
+        "se": estimate.se,
+        "df": estimate.df,
+        "ci_level": estimate.level,
+        "ci_low": low,
+        "ci_high": high,
+        "interval_kind": "confidence" if setting.final else "sequence",
+        "p_value": estimate.p_value if ok else None,
+        "lift": lift.lift if relative_ok else NAN,
+        "lift_low": lift.low if relative_ok else NAN,
+        "lift_high": lift.high if relative_ok else NAN,
+        "lift_status": str(lift.status) if relative_ok else str(Status.UNDEFINED_RELATIVE),
+        "lift_reason": lift.reason if relative_ok else "",
+        "cuped_applied": bool(estimate.theta),
+        "variance_reduction": estimate.variance_reduction if ok else NAN,
+        "theta": json.dumps(dict(zip(reading.covariates, estimate.theta, strict=False))) if estimate.theta else "",
+        "cap_value": reading.cap,
+        "capped_share": reading.capped_share,
+        "alpha": setting.level_alpha,
+    }
+
+
+def guarded(setting: Setting, use: MetricUse, metric: Metric, estimate: Estimate) -> Row:
+    assert use.margin is not None
+    test: NonInferiority = non_inferiority(
+        estimate,
+        margin=use.margin.value,
+        relative=use.margin.relative,
+        increase_is_good=metric.direction == "increase",
+        alpha=setting.bound.experiment.analysis.guardrail_alpha,
+    )
+    return {
+        "margin": use.margin.value,
+        "margin_relative": use.margin.relative,
+        "ni_bound": test.bound if setting.final else NAN,
+        "ni_p_value": test.p_value,
+        "ni_holds": test.holds,
+        "alpha": setting.bound.experiment.analysis.guardrail_alpha,
+    }
+
+
+def judged(setting: Setting, role: str, use: MetricUse, metric: Metric, estimate: Estimate) -> Row:
+    """What a verdict at the end of a fixed-horizon design reads: harm, and what would have changed it."""
+    if not setting.final or role == "exploratory" or estimate.status != Status.OK:
+        return {}
+    harm = t_sf(estimate.effect / estimate.se * (-1 if metric.direction == "increase" else 1), estimate.df)
+    row: Row = {
+        "harmed": harm <= setting.harm_level,
+        "harmful_effect": harmful_effect(estimate, level=setting.harm_level),
+    }
+    return row | needed_margin(use, metric, estimate, setting.bound.experiment.analysis.guardrail_alpha)
+
+
+def needed_margin(use: MetricUse, metric: Metric, estimate: Estimate, alpha: float) -> Row:
+    """The smallest margin of a guardrail that would have held."""
+    if use.margin is None:
+        return {}
+    rises = metric.direction == "increase"
+    needed = smallest_margin(estimate, relative=use.margin.relative, increase_is_good=rises, alpha=alpha)
+    return {"margin_needed": needed}
+
+
+def withheld(row: Row, reason: str) -> Row:
+    """The row of a blocked estimate: everything measured is gone, what it would have been about stays."""
+    kept = (
+        "metric", "metric_type", "role", "direction", "segment", "segment_value", "arm", "baseline", "population",
+        "estimator", "main", "decisive", "interval_kind", "margin", "margin_relative", "alpha",
+    )  # fmt: skip
+    return {key: row[key] for key in kept if key in row} | {"status": str(Status.BLOCKED), "reason": reason}

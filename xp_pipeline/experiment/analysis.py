@@ -17,12 +17,12 @@ from xp_pipeline.experiment.workspace import workspace_of
 from xp_pipeline.lifecycle.inference.decide import decisions
 from xp_pipeline.lifecycle.inference.infer import infer
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
-from xp_pipeline.lifecycle.inference.schedule import Occasion
 from xp_pipeline.lifecycle.measurement.measure import Reading
 from xp_pipeline.lifecycle.planning.plan import DEFAULT_PLANNED_UNITS, planned_effects, read_powers
 from xp_pipeline.lifecycle.publish import labels, provenance
 from xp_pipeline.lifecycle.quality.balance import covariate_balance
 from xp_pipeline.lifecycle.quality.checks import Finding
+from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.report.document import ReportDocument

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from xp_pipeline.errors import PhaseOrderError, RecordError, SpecError, nearest
-from xp_pipeline.lifecycle.inference.comparisons import decided
+from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.lifecycle.promisable import promisable, refuse_new_weights
 from xp_pipeline.lifecycle.sealed import Sealed, sealed
 from xp_pipeline.lifecycle.workspace import Workspace

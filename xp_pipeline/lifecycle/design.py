@@ -7,7 +7,7 @@ from xp_pipeline.design.assigning import Rule
 from xp_pipeline.design.layers import Layer
 from xp_pipeline.lifecycle.assignment.cells import blocks_of
 from xp_pipeline.lifecycle.assignment.published import begin
-from xp_pipeline.lifecycle.inference.factorials import in_plan
+from xp_pipeline.lifecycle.factorials import in_plan
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xp_pipeline.errors import AliasError, DataError, SpecError
-from xp_pipeline.lifecycle.inference.factorials import design_of, effects_of, is_factorial
+from xp_pipeline.lifecycle.factorials import design_of, effects_of, is_factorial
 from xp_pipeline.spec.binding import Bound, bind
 from xp_pipeline.spec.folder import Folder
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from xp_pipeline import __version__
 from xp_pipeline.lifecycle.inference.ahead import boundaries_ahead
-from xp_pipeline.lifecycle.inference.schedule import looks_left
 from xp_pipeline.lifecycle.publish import read_look
 from xp_pipeline.lifecycle.quality.flow import population_flow
+from xp_pipeline.lifecycle.schedule import looks_left
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.report.card import experiment_card

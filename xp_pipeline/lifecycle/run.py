@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import date
 
 from xp_pipeline.errors import BlockedError, XpError
+from xp_pipeline.lifecycle.allocate import allocate
 from xp_pipeline.lifecycle.asof import NotYet
-from xp_pipeline.lifecycle.assignment.allocate import allocate
 from xp_pipeline.lifecycle.assignment.assign import assign
 from xp_pipeline.lifecycle.design import design
 from xp_pipeline.lifecycle.inference.analyse import analyse
 from xp_pipeline.lifecycle.measurement.adjust import adjust
 from xp_pipeline.lifecycle.planning.plan import plan
 from xp_pipeline.lifecycle.quality.validate import validate
-from xp_pipeline.lifecycle.quality.withhold import withhold
 from xp_pipeline.lifecycle.register import register
 from xp_pipeline.lifecycle.report import report
 from xp_pipeline.lifecycle.sealed import Sealed, sealed
+from xp_pipeline.lifecycle.withhold import withhold
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.artifacts import Manifest
 from xp_pipeline.spec.phases import Phase

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from xp_pipeline.errors import XpError
-from xp_pipeline.lifecycle.assignment.allocate import Allocated, allocate
+from xp_pipeline.lifecycle.allocate import Allocated, allocate
 from xp_pipeline.lifecycle.assignment.published import Publication, last
 from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.workspace import Workspace

@@ -16,7 +16,7 @@ from xp_pipeline.delivery.designs import read_design
 from xp_pipeline.delivery.errors import RegistrationError
 from xp_pipeline.delivery.rules import assigner
 from xp_pipeline.errors import PhaseOrderError, SpecError
-from xp_pipeline_tests.lifecycle.assignment.learners import START, Learners, learners
+from xp_pipeline_tests.lifecycle.learners import START, Learners, learners
 
 ARM: Symbol[str] = Symbol("arm")
 PICKS = {"a": {ARM: "a"}, "b": {ARM: "b"}}

@@ -13,7 +13,7 @@ from xp_pipeline.orchestration.daily import daily
 from xp_pipeline.orchestration.partitions import experiments
 from xp_pipeline.orchestration.resources import ProjectResource
 from xp_pipeline.spec.phases import Phase
-from xp_pipeline_tests.lifecycle.assignment.learners import learners
+from xp_pipeline_tests.lifecycle.learners import learners
 from xp_pipeline_tests.projects import project, run_everything
 
 

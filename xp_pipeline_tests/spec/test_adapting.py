@@ -13,7 +13,7 @@ from xp_pipeline.errors import SpecError
 from xp_pipeline.lifecycle.promisable import promisable
 from xp_pipeline.spec.folder import load
 from xp_pipeline.spec.looks import FIXED
-from xp_pipeline_tests.lifecycle.assignment.learners import EXPERIMENT, learners
+from xp_pipeline_tests.lifecycle.learners import EXPERIMENT, learners
 
 
 def _refused(root: Path, **changed: Any) -> str:

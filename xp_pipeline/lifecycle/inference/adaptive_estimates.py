@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xp_pipeline.lifecycle.assignment.versions import Versions
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.inference.strata import Strata
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading
 from xp_pipeline.spec.metric import Metric

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from xp_pipeline.errors import EvidenceError
-from xp_pipeline.lifecycle.inference.comparisons import decided
+from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.stats.boundaries import Look, next_look
 from xp_pipeline.stats.spending import Spending

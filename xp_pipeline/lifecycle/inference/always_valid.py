@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
-from xp_pipeline.lifecycle.inference.schedule import Occasion
+from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.spec.experiment import MetricUse
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import Estimate, Relative, Status

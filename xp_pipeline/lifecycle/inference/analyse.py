@@ -14,7 +14,6 @@ from xp_pipeline.lifecycle.inference.heterogeneous import heterogeneous
 from xp_pipeline.lifecycle.inference.infer import infer
 from xp_pipeline.lifecycle.inference.novelties import novelties
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
-from xp_pipeline.lifecycle.inference.schedule import Occasion, occasion
 from xp_pipeline.lifecycle.inference.subjects import subjects
 from xp_pipeline.lifecycle.measurement import daily
 from xp_pipeline.lifecycle.measurement.adjust import populations, read_clusters, read_readings
@@ -22,6 +21,7 @@ from xp_pipeline.lifecycle.planning.plan import planned_effects, planned_units, 
 from xp_pipeline.lifecycle.promised import as_promised
 from xp_pipeline.lifecycle.quality import checks
 from xp_pipeline.lifecycle.quality.balance import covariate_balance
+from xp_pipeline.lifecycle.schedule import Occasion, occasion
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.tables import Look, put
 from xp_pipeline.lifecycle.workspace import Workspace

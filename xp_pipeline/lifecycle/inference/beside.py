@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.measurement.measure import Reading, decisive_variant
 from xp_pipeline.lifecycle.measurement.residuals import everybody
 from xp_pipeline.spec.experiment import Analysis

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xp_pipeline.lifecycle.inference.comparisons import Comparison, comparisons
+from xp_pipeline.lifecycle.comparisons import Comparison, comparisons
 from xp_pipeline.lifecycle.inference.rows import Row, Setting, described
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading
 from xp_pipeline.lifecycle.measurement.orders import Thresholds, counts_of, pooled

@@ -10,9 +10,9 @@ from xp_pipeline.decision.finding import Finding
 from xp_pipeline.decision.rule import decide
 from xp_pipeline.decision.rules import NAMED, Condition, Rule, RuleList
 from xp_pipeline.decision.verdict import Change, Counterfactual, Decision, Reason, Verdict
-from xp_pipeline.lifecycle.inference.comparisons import decided
-from xp_pipeline.lifecycle.inference.schedule import looks_left
+from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.lifecycle.quality import checks
+from xp_pipeline.lifecycle.schedule import looks_left
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.deciding import words_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.inference.adaptive_estimates import adaptive_estimates, as_if_fixed, is_weighted
 from xp_pipeline.lifecycle.inference.beside import second_readings
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
 from xp_pipeline.lifecycle.inference.factorial_estimates import factorial_estimates
 from xp_pipeline.lifecycle.inference.strata import Strata, stratified_estimates
 from xp_pipeline.lifecycle.measurement.measure import Reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import Estimate

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xp_pipeline.lifecycle.inference.comparisons import decided
+from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.stats.dunnett import dunnett_family
 from xp_pipeline.stats.estimates import NAN

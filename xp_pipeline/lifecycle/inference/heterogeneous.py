@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from xp_pipeline.lifecycle.inference.comparisons import comparisons
+from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.inference.scanning import scanned
 from xp_pipeline.lifecycle.inference.subjects import DECIDING, Subject, about, subjects

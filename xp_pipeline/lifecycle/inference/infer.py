@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from xp_pipeline.lifecycle.comparisons import Comparison, comparisons, decided
 from xp_pipeline.lifecycle.inference.always_valid import always_valid
 from xp_pipeline.lifecycle.inference.clustered import clustered_rows
-from xp_pipeline.lifecycle.inference.comparisons import Comparison, comparisons, decided
 from xp_pipeline.lifecycle.inference.estimators import estimates, matured
 from xp_pipeline.lifecycle.inference.families import adjust_families
 from xp_pipeline.lifecycle.inference.read_outs import read_out

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from xp_pipeline.decision.counterfactual import harmful_effect, smallest_margin
-from xp_pipeline.lifecycle.inference.comparisons import Comparison, decided
-from xp_pipeline.lifecycle.inference.schedule import Occasion, measured_metrics
+from xp_pipeline.lifecycle.comparisons import Comparison, decided
 from xp_pipeline.lifecycle.inference.strata import designed_strata
 from xp_pipeline.lifecycle.measurement.measure import Reading
+from xp_pipeline.lifecycle.schedule import Occasion, measured_metrics
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric

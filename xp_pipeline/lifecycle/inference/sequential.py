@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xp_pipeline.decision.counterfactual import harmful_effect, winning_effect
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.inference.rows import Row, Setting, needed_margin
-from xp_pipeline.lifecycle.inference.schedule import Occasion
 from xp_pipeline.lifecycle.planning.plan import absolute
+from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.spec.experiment import MetricUse
 from xp_pipeline.spec.looks import Looks
 from xp_pipeline.spec.metric import Metric

@@ -9,7 +9,7 @@ from xp_pipeline.design.assigning import Rule
 from xp_pipeline.engine.predicates import literal
 from xp_pipeline.lifecycle.assignment.designed import is_designed
 from xp_pipeline.lifecycle.assignment.versions import Versions
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.metric import Metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xp_pipeline.lifecycle.inference.comparisons import Comparison, comparisons
+from xp_pipeline.lifecycle.comparisons import Comparison, comparisons
 from xp_pipeline.lifecycle.inference.estimators import estimates
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.measurement.measure import Reading, decisive_variant

@@ -13,10 +13,10 @@ from xp_pipeline.lifecycle.assignment.arms import dropped_rows
 from xp_pipeline.lifecycle.assignment.cells import rows_of
 from xp_pipeline.lifecycle.frames import parquet
 from xp_pipeline.lifecycle.inference import beside, strata
-from xp_pipeline.lifecycle.inference.schedule import frozen_caps, measured_metrics, occasion
 from xp_pipeline.lifecycle.measurement import daily, evidence, orders, residuals
 from xp_pipeline.lifecycle.measurement.columns import Column, Horizon, MetricColumns, Plan
 from xp_pipeline.lifecycle.measurement.measure import Measurement, Reading, measured
+from xp_pipeline.lifecycle.schedule import frozen_caps, measured_metrics, occasion
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json

@@ -11,7 +11,7 @@ import polars as pl
 
 from xp_pipeline.engine.predicates import literal
 from xp_pipeline.engine.queries import render
-from xp_pipeline.lifecycle.inference.comparisons import comparisons
+from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.measurement.columns import MetricColumns
 from xp_pipeline.lifecycle.measurement.measure import Cell, Measurement, Reading
 from xp_pipeline.spec.binding import Bound

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from xp_pipeline.engine.predicates import literal
 from xp_pipeline.engine.queries import render
-from xp_pipeline.lifecycle.inference.comparisons import comparisons
+from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.measurement.columns import Column
 from xp_pipeline.lifecycle.measurement.measure import Cell, Measurement, Reading, decisive_variant
 from xp_pipeline.spec.binding import Bound

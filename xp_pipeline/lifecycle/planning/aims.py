@@ -8,8 +8,8 @@ from datetime import timedelta
 from xp_pipeline.design.aims import Aim, Detect, RuleOut
 from xp_pipeline.design.levels import family_level, joint_power
 from xp_pipeline.design.schedules import scheduled
-from xp_pipeline.lifecycle.inference.comparisons import decided
-from xp_pipeline.lifecycle.inference.factorials import halves, is_factorial
+from xp_pipeline.lifecycle.comparisons import decided
+from xp_pipeline.lifecycle.factorials import halves, is_factorial
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric

@@ -8,8 +8,8 @@ from typing import Any
 
 from xp_pipeline.design.detection import power_with
 from xp_pipeline.design.search import smallest
-from xp_pipeline.lifecycle.inference.comparisons import decided
-from xp_pipeline.lifecycle.inference.factorials import in_plan
+from xp_pipeline.lifecycle.comparisons import decided
+from xp_pipeline.lifecycle.factorials import in_plan
 from xp_pipeline.lifecycle.planning.aims import (
     aim_of,
     level_of_each,

@@ -40,7 +40,7 @@ EXAMPLES = 3
 def validate(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) -> Manifest:
     """Seal the analysable population, or a health-only artifact with verdict ``failed``.
 
-    The caller withholds the estimates of a failed population (:mod:`xp_pipeline.lifecycle.quality.withhold`).
+    The caller withholds the estimates of a failed population (:mod:`xp_pipeline.lifecycle.withhold`).
     """
     assigned = workspace.read(
         promise.id, Phase.ASSIGNMENTS, spec_hash=promise.spec_hash, as_of=as_of.isoformat() if as_of else None

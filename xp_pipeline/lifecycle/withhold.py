@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.inference.analyse import restored
-from xp_pipeline.lifecycle.inference.comparisons import comparisons
 from xp_pipeline.lifecycle.inference.decide import decisions
 from xp_pipeline.lifecycle.inference.heterogeneous import blocked_rows
 from xp_pipeline.lifecycle.inference.rows import Row

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xp_pipeline.design.contrasts import Contrast
-from xp_pipeline.lifecycle.inference.factorials import baseline_of, design_of, effects_of, is_factorial, main_effects
+from xp_pipeline.lifecycle.factorials import baseline_of, design_of, effects_of, is_factorial, main_effects
 from xp_pipeline.spec.binding import Bound
 
 

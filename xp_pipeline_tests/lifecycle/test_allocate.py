@@ -15,11 +15,11 @@ from xp_pipeline.delivery.algorithms import Allocation, algorithm_named
 from xp_pipeline.delivery.algorithms.published import folder_of
 from xp_pipeline.errors import DataError, PhaseOrderError, RecordError, SpecError, SRMError, TamperError
 from xp_pipeline.lifecycle.acts import amend
-from xp_pipeline.lifecycle.assignment.allocate import Allocated, allocate
+from xp_pipeline.lifecycle.allocate import Allocated, allocate
 from xp_pipeline.lifecycle.assignment.published import last, learned, publish
 from xp_pipeline.lifecycle.assignment.versions import Versions, in_order
+from xp_pipeline.lifecycle.comparisons import Comparison
 from xp_pipeline.lifecycle.inference.adaptive_estimates import adaptive_estimates as by_versions
-from xp_pipeline.lifecycle.inference.comparisons import Comparison
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading
 from xp_pipeline.lifecycle.publish import read
 from xp_pipeline.lifecycle.sealed import sealed
@@ -29,7 +29,7 @@ from xp_pipeline.spec.phases import Phase
 from xp_pipeline.stats.adaptive import adaptive_estimates
 from xp_pipeline.stats.adaptive_batches import AdaptiveBatch, batches_of, phases
 from xp_pipeline.stats.moments import Moments
-from xp_pipeline_tests.lifecycle.assignment.learners import DAY, START, Learners, country, learners
+from xp_pipeline_tests.lifecycle.learners import DAY, START, Learners, country, learners
 from xp_pipeline_tests.projects import project, run_everything
 
 

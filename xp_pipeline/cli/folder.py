@@ -30,6 +30,7 @@ def validate() -> None:
     """Check every file of the project; one line a problem, with file and line."""
     from xp_pipeline.errors import AliasError
     from xp_pipeline.lifecycle.promisable import promisable
+    from xp_pipeline.spec.assigned import program_warnings
     from xp_pipeline.spec.folder import find_root, load
 
     project = load(find_root())
@@ -39,8 +40,12 @@ def validate() -> None:
             promisable(project, name)
         except (AliasError, SpecError) as problem:
             problems.append(problem)
-    for line in problems:
-        typer.echo(str(line), err=True)
+    for experiment in project.experiments.values():
+        program, source = experiment.assignment.program, project.sources[experiment.population.source]
+        for line in program_warnings(experiment, source, project.programs[program]) if program else ():
+            typer.echo(f"warning: {line}", err=True)
+    for found in problems:
+        typer.echo(str(found), err=True)
     if problems:
         raise typer.Exit(2)
     counts = (len(project.sources), len(project.metrics), len(project.experiments))

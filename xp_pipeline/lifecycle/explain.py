@@ -13,6 +13,7 @@ from xp_pipeline.lifecycle.assignment.explain_arms import arms_said, arrangement
 from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
 from xp_pipeline.lifecycle.measurement.measure import BUCKETS
 from xp_pipeline.lifecycle.workspace import Workspace
+from xp_pipeline.spec.assignment import Assignment
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.metric import Metric, Quantity
 from xp_pipeline.spec.values import Where, format_duration
@@ -118,13 +119,12 @@ def _details(metric: Metric) -> list[str]:
 def explain_experiment(folder: Folder, name: str) -> str:
     """An experiment as a paragraph: arms, population, metrics by role, and how it ends."""
     experiment = folder.experiment(name)
-    shares = experiment.assignment.shares
     arms = arms_said(experiment)
-    arm = experiment.population.arm
+    arm, rule = experiment.population.arm, experiment.assignment.rule
+    origin = f"read from {arm.column}" if arm else f"computed by bucket rule {rule}"
     lines = [
         opening(experiment),
-        f"Arms: {arms}{'' if shares else ' (designed shares unknown)'}, "
-        f"{f'read from {arm.column}' if arm else 'computed by bucket rule v2'} in {experiment.population.source}.",
+        f"Arms: {arms}{_unshared(experiment.assignment)}, {origin} in {experiment.population.source}.",
         *arrangement(experiment),
         f"Runs from {experiment.start or 'an unknown start'} to {experiment.end or 'an unknown end'}; "
         f"alpha {experiment.analysis.alpha:g}.",
@@ -133,3 +133,10 @@ def explain_experiment(folder: Folder, name: str) -> str:
         margin = f", margin {use.margin}" if use.margin else ""
         lines.append(f"  {role}: {sentence(folder.metrics[use.metric])}{margin}")
     return "\n".join(lines)
+
+
+def _unshared(assignment: Assignment) -> str:
+    """Where no shares are shown, why."""
+    if assignment.program:
+        return f" (weights of {assignment.program})"
+    return "" if assignment.shares else " (designed shares unknown)"

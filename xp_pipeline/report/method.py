@@ -13,6 +13,7 @@ from xp_pipeline.report.estimate import Estimate
 from xp_pipeline.report.format import percent_level, sentence, share
 from xp_pipeline.report.schedule import method_of
 from xp_pipeline.report.scorecard import Scorecard
+from xp_pipeline.spec.assignment import Assignment
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric, Quantity
@@ -109,14 +110,41 @@ def _primary_tests(cards: Sequence[Scorecard]) -> int:
 
 def _split(bound: Bound) -> str:
     assignment = bound.experiment.assignment
-    shares = assignment.shares
-    if shares is None:
+    logged = bound.experiment.population.arm is not None
+    if assignment.program:
+        how = "are held against" if logged else "follow from"
+        return (
+            f"Arms {how} the program {assignment.program}, which decides by fields of the unit. The sample ratio is "
+            f"tested in each of its branches against the weights there, and effects are averaged over branches whose "
+            f"weights differ; the control arm is {assignment.control}."
+        )
+    if assignment.shares is None:
         return (
             f"The designed split between {', '.join(assignment.arms)} is unknown, so the sample ratio cannot be tested."
         )
-    split = ", ".join(f"{arm} {share(value).text}" for arm, value in shares.items())
-    rule = "from a column of the data" if bound.experiment.population.arm else "by hashing the unit's id"
-    return f"Arms are assigned {rule}, designed as {split}; the control arm is {assignment.control}."
+    rule = "from a column of the data" if logged else "by hashing the unit's id"
+    start = f"Arms are assigned {rule}, designed as {_shares(assignment.shares)}; the control arm is "
+    return " ".join([f"{start}{assignment.control}.", *_narrowed(assignment)])
+
+
+def _narrowed(assignment: Assignment) -> list[str]:
+    """Who takes part, and since when, where that is not everybody from the start."""
+    sentences = [f"Only units in its buckets of layer {assignment.layer.name} take part."] if assignment.layer else []
+    if assignment.stratify:
+        sentences.append(f"Shares are kept within every combination of {', '.join(assignment.stratify)}.")
+    if not assignment.phases:
+        return sentences
+    steps = [
+        f"{share(phase.coverage).text} of units from {phase.at:%Y-%m-%d %H:%M}"
+        + (f" at {_shares(phase.weights)}" if phase.weights else "")
+        for phase in assignment.phases
+    ]
+    return [*sentences, f"It ramps up: {'; '.join(steps)}. Each exposure is tested against the weights then in force."]
+
+
+def _shares(weights: Mapping[str, float]) -> str:
+    total = sum(weights.values())
+    return ", ".join(f"{arm} {share(weight / total).text}" for arm, weight in weights.items())
 
 
 def _sentences(

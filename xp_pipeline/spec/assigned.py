@@ -50,9 +50,6 @@ def check_assignment(
 
 
 def _check_program(experiment: Experiment, source: Source, programs: Mapping[str, str], document: Document) -> None:
-    from xp_pipeline.language.checks import check
-    from xp_pipeline.language.parser import parse
-
     name = experiment.assignment.program or ""
     if name not in programs:
         raise SpecError(
@@ -60,12 +57,27 @@ def _check_program(experiment: Experiment, source: Source, programs: Mapping[str
             where=document.where(("assignment", "program")),
             allowed=nearest(name, programs),
         )
-    where = f"{PROGRAMS}/{name}"
+    for severity, where, message in _findings(experiment, source, programs[name]):
+        if severity == "error":
+            raise SpecError(message, where=where)
+
+
+def program_warnings(experiment: Experiment, source: Source, text: str) -> list[str]:
+    """What a usable program may not mean as it stands, such as who falls through: one line each, with its place."""
+    return [
+        f"{where}: {message}" for severity, where, message in _findings(experiment, source, text) if severity != "error"
+    ]
+
+
+def _findings(experiment: Experiment, source: Source, text: str) -> Iterator[tuple[str, str, str]]:
+    """Severity, place and message of everything that is wrong with a program."""
+    from xp_pipeline.language.checks import check
+    from xp_pipeline.language.parser import parse
+
+    where = f"{PROGRAMS}/{experiment.assignment.program}"
     kinds: Any = {column: c.type for column, c in source.columns.items() if c.type in _READABLE}
-    for finding in check(parse(programs[name], where=where), arms=experiment.assignment.arms, columns=kinds):
-        if finding.severity == "error":
-            at = f"{where}:{finding.line}:{finding.column}" if finding.line else where
-            raise SpecError(finding.message, where=at)
+    for finding in check(parse(text, where=where), arms=experiment.assignment.arms, columns=kinds):
+        yield finding.severity, f"{where}:{finding.line}:{finding.column}" if finding.line else where, finding.message
 
 
 def _check_names(source: Source, document: Document) -> None:

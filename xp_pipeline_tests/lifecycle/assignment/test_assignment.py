@@ -9,7 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from xp_pipeline.cli.app import app
 from xp_pipeline.design.strata import stratified as in_strata
 from xp_pipeline.errors import SpecError
 from xp_pipeline.language import Program
@@ -226,6 +228,32 @@ def test_the_record_keeps_a_unit_where_it_was_and_tells_of_contradictions(tmp_pa
     _run(root)
     assert list(folder(Workspace.open(root), "trial").glob("*.parquet")) == kept, "appended to, never rewritten"
     assert _health(root, "assignment_integrity")["record"]["statistic"] == 5
+
+
+def _page(root: Path) -> str:
+    return (root / "lake" / "reports" / "trial" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_says_how_arms_were_assigned(tmp_path: Path) -> None:
+    root = _project(tmp_path / "program", _visits(800), WITH_PROGRAM)
+    _run(root)
+    assert "follow from the program pages.pyab" in _page(root)
+    assert "so the sample ratio cannot be tested" not in _page(root)
+    phases = [{"at": START.isoformat(), "coverage": 0.4}, {"at": "2026-03-05", "weights": UNEVEN}]
+    root = _project(tmp_path / "ramp", _visits(800), {"control": "control", "weights": EVEN, "phases": phases})
+    _run(root)
+    assert "40.0% of units from 2026-03-01" in _page(root)
+    assert "at control 90.0%, treatment 10.0%" in _page(root)
+
+
+def test_validate_warns_of_who_falls_through_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _project(tmp_path, _visits(20), WITH_PROGRAM)
+    leaky = "def pages { if country == 'DE' { return 'control' weighted 1, 'treatment' weighted 1 } }"
+    (root / "assignments" / "pages.pyab").write_text(leaky, encoding="utf-8")
+    monkeypatch.chdir(root)
+    done = CliRunner().invoke(app, ["validate"])
+    assert done.exit_code == 0
+    assert "warning: assignments/pages.pyab:1:" in done.output
 
 
 def test_growthbook_and_v1_assign_in_the_pipeline_as_in_a_call(tmp_path: Path) -> None:

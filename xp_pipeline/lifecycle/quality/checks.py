@@ -150,8 +150,13 @@ def undeclared(units: Counts, arms: Sequence[str]) -> Finding:
     )  # fmt: skip
 
 
-def null_arms(rows: int, units: int) -> Finding:
-    """Exposure rows that name no arm."""
+def null_arms(rows: int, units: int, *, computed: bool = False) -> Finding:
+    """Exposure rows that name no arm; where arms are computed, rows of units that the design leaves out."""
+    if computed and rows:
+        message = (
+            f"The design gives no arm to {rows:,} exposure rows; {units:,} units have no other row and take no part."
+        )
+        return Finding("null_arm", "all", "passed", message, statistic=rows)
     verdict = "warned" if rows else "passed"
     message = f"{rows:,} exposure rows have no arm; {units:,} units have no other row and are left out."
     return Finding(

@@ -174,7 +174,7 @@ class _Checking:
                 fail=population.multi_arm_fail,
                 policy=population.multi_arm,
             ),
-            checks.null_arms(rows["null_arm_rows"], rows["null_arm_units"]),
+            checks.null_arms(rows["null_arm_rows"], rows["null_arm_units"], computed=population.arm is None),
             *checks.empty_arms(
                 ok, [a for a in assignment.arms if a == assignment.control or a in assignment.treatments]
             ),

@@ -181,6 +181,7 @@ def test_a_coverage_ramp_at_constant_weights_needs_no_strata(tmp_path: Path) -> 
     assert _row(root)["estimator"] == "welch"
     missing = read(root / "lake", "health", "trial").filter(pl.col("check") == "null_arm")
     assert missing["statistic"][0] > 0
+    assert missing["verdict"][0] == "passed", "the design leaves them out, nothing was lost"
 
 
 def test_experiments_of_a_layer_share_nobody(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ Entry = dict[str, Any]
 _SHOWN = ("baseline_mean", "planned_effect", "margin", "n", "days", "n_at_end", "mde", "power_at_end", "reason")
 _SHARES = ("proportion", "retention")
 _SAME = ("metric", *_SHOWN)
+_WANTED = {"detect": "detect", "rule_out": "rule out", "equate": "same within"}
+_REACHED = {
+    "detect": "smallest effect detected",
+    "rule_out": "smallest margin ruled out",
+    "equate": "smallest margin held both ways",
+}
 
 
 def show_plan(plan: dict[str, Any]) -> None:
@@ -63,7 +69,7 @@ def _table(entries: Sequence[Entry], role: str, plan: dict[str, Any]) -> Table:
     ends = any(entry.get("n_at_end") is not None for entry in entries)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(role, overflow="fold", min_width=14)
-    wanted = "rule out" if any(entry.get("aim") == "rule_out" for entry in entries) else "detect"
+    wanted = " / ".join(dict.fromkeys(_WANTED[entry["aim"]] for entry in entries if "aim" in entry)) or "detect"
     for column in ("baseline", wanted, "units in arm", "days"):
         table.add_column(column, justify="right")
     if ends:
@@ -126,8 +132,7 @@ def _drawn(entry: Entry, *, ascii_only: bool) -> Iterator[Text]:
     curve, powers = entry.get("curve"), entry.get("power_curve")
     if curve and any(value is not None for value in curve["least"]):
         found = _by_day(entry, curve)
-        what = "smallest margin ruled out" if entry["aim"] == "rule_out" else "smallest effect detected"
-        title = f"{what} by day"
+        title = f"{_REACHED[entry['aim']]} by day"
     elif powers and powers["effects"]:
         found, title = _by_effect(entry, powers), "power by true effect"
     else:
@@ -174,7 +179,7 @@ def _sentences(plan: dict[str, Any], entries: Sequence[Entry]) -> Iterator[str]:
         yield "Days run from the start until enough windows are complete, under the effect asked for."
     needed = max((entry["units"] for entry in entries if entry.get("units")), default=None)
     if needed:
-        yield f"{needed:,} units of all arms detect or rule out everything that is asked for."
+        yield f"{needed:,} units of all arms show everything that is asked for."
     origins = {entry["baseline"]: None for entry in entries if "baseline_mean" in entry}
     for origin in origins:
         names = dict.fromkeys(e["metric"] for e in entries if e["baseline"] == origin)

@@ -25,13 +25,14 @@ def plan(
     ] = None,
     mde: Annotated[str | None, typer.Option(help="Smallest effect worth detecting: 5% or 0.5.")] = None,
     margin: Annotated[str | None, typer.Option(help="Instead: harm to rule out, 2% or 0.5.")] = None,
+    equivalence: Annotated[str | None, typer.Option(help="Instead: change that counts as none, 2% or 0.5.")] = None,
     decrease: Annotated[bool, typer.Option("--decrease", help="Lower is better.")] = False,
     weights: Annotated[str, typer.Option(help="Sizes of the arms, control first: 50,50 or 2,1,1.")] = "50,50",
     per_day: Annotated[Number, typer.Option(help="New units a day, of all arms.")] = None,
     days: Annotated[Number, typer.Option(help="Days of enrolment.")] = None,
     units: Annotated[Number, typer.Option(help="Instead: units that there will be, of all arms.")] = None,
     window: Annotated[str | None, typer.Option(help="Wait until a unit counts, such as 7d.")] = None,
-    alpha: Annotated[float, typer.Option(help="Error rate: two-sided, one-sided for a margin.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Error rate: two-sided, one-sided for margins.")] = 0.05,
     power: Annotated[float, typer.Option(help="That all tests that must hold succeed.")] = 0.8,
     metrics: Annotated[int, typer.Option(help="Primary metrics that share alpha.")] = 1,
     guardrails: Annotated[int, typer.Option(help="Further tests that must hold.")] = 0,
@@ -57,9 +58,10 @@ def plan(
         made = _of_experiment(str(experiment))
     else:
         made = _of_numbers(
-            mean=baseline, sd=sd, type=metric, mde=mde, margin=margin, increase_is_good=not decrease,
-            weights=weights, per_day=per_day, days=days, units=units, window=window, alpha=alpha, power=power,
-            metrics=metrics, guardrails=guardrails, correction=correction, looks=looks, explained=explained,
+            mean=baseline, sd=sd, type=metric, mde=mde, margin=margin, equivalence=equivalence,
+            increase_is_good=not decrease, weights=weights, per_day=per_day, days=days, units=units, window=window,
+            alpha=alpha, power=power, metrics=metrics, guardrails=guardrails, correction=correction, looks=looks,
+            explained=explained,
             cluster_size=cluster_size, cluster_correlation=icc, cluster_variation=cluster_cv, quantile=quantile,
             density=density, denominator=denominator, denominator_sd=denominator_sd, correlation=correlation,
         )  # fmt: skip
@@ -84,7 +86,7 @@ def _of_numbers(**typed: Any) -> dict[str, Any]:
     from xp_pipeline.spec.values import Amount, parse_duration, parse_weight
 
     try:
-        for name in ("mde", "margin"):
+        for name in ("mde", "margin", "equivalence"):
             typed[name] = Amount.model_validate(Amount.parse(_number_or_text(typed[name]))) if typed[name] else None
         typed["weights"] = tuple(parse_weight(part) for part in typed["weights"].split(","))
         typed["looks"] = Looks(schedule=typed["looks"])

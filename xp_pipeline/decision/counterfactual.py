@@ -140,7 +140,7 @@ def _improvements(place: int, finding: Finding, winning: float | None) -> list[_
         steps += _effect(place, finding, winning, up=True)
     if finding.role in TESTED and finding.harmful_effect is not None:
         steps += _effect(place, finding, -finding.harmful_effect, up=True)
-    if finding.margin and finding.ni_holds is False:
+    if finding.margin and finding.margin_holds is False:
         steps += _margin(place, finding, up=True)
     return steps
 
@@ -152,7 +152,7 @@ def _worsenings(place: int, finding: Finding) -> list[_Step]:
         steps += _effect(place, finding, finding.winning_effect, up=False)
     elif finding.role in TESTED and finding.harmful_effect is not None:
         steps += _effect(place, finding, -finding.harmful_effect, up=False)
-    if finding.margin and finding.ni_holds:
+    if finding.margin and finding.margin_holds:
         steps += _margin(place, finding, up=False)
     return steps
 
@@ -199,8 +199,8 @@ def _changed(finding: Finding, change: Change) -> Finding:
     """The finding as it would have been; tests that a changed effect no longer passes are no longer passed."""
     if change.quantity == "margin":
         least = finding.least_margin
-        holds = finding.ni_holds if least is None else change.needed > least
-        return replace(finding, margin=change.needed, ni_holds=holds)
+        holds = finding.margin_holds if least is None else change.needed > least
+        return replace(finding, margin=change.needed, margin_holds=holds)
     good = finding.sign * change.needed
     wins = finding.winning_effect is not None and good >= finding.winning_effect
     harmed = finding.harmful_effect is not None and good <= -finding.harmful_effect

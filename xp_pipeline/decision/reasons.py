@@ -22,6 +22,8 @@ def about_primary(finding: Finding, *, wins: bool, final: bool) -> Reason:
     """Whether a primary metric won, and if not, whether it could have."""
     if not finding.defined:
         return Reason(False, f"Primary {finding.metric} has no estimate: {finding.reason or finding.status}.")
+    if finding.equivalence:
+        return about_margin(finding, final=final)
     if wins:
         return Reason(True, f"Primary {moved(finding)}: a significant improvement.")
     if finding.futile:
@@ -32,24 +34,29 @@ def about_primary(finding: Finding, *, wins: bool, final: bool) -> Reason:
     return Reason(False, f"Primary {moved(finding)}: no significant improvement{missed}.")
 
 
-def about_guardrail(finding: Finding, *, final: bool) -> Reason:
-    """Whether harm above the margin is excluded, and if not, the margin at which it would be."""
-    if not finding.defined or finding.ni_holds is None or finding.margin is None:
+def about_margin(finding: Finding, *, final: bool) -> Reason:
+    """Whether harm (of equivalence, any change) above the margin is excluded, and if not, where it would be."""
+    who = f"{finding.role.capitalize()} {finding.metric}"
+    if not finding.defined or finding.margin_holds is None or finding.margin is None:
         why = finding.reason or ("no test was possible" if final else "it was not tested at this reading")
-        return Reason(False, f"Guardrail {finding.metric} is not shown to be safe: {why}.")
-    bound = math.nan if finding.ni_bound is None else finding.ni_bound
-    margin = f"{finding.margin:.2%}" if finding.margin_relative else f"{finding.margin:g}"
-    shown = f"{bound:+.2%}" if finding.margin_relative else f"{bound:+.4g}"
-    if finding.ni_holds:
-        how = f"is excluded (bound {shown})" if math.isfinite(bound) else "was excluded at an earlier look"
-        return Reason(True, f"Guardrail {finding.metric}: harm above {margin} {how}.")
-    needed = abs(bound)
-    wider = f"{needed:.2%}" if finding.margin_relative else f"{needed:.4g}"
+        shown = "the same" if finding.equivalence else "safe"
+        return Reason(False, f"{who} is not shown to be {shown}: {why}.")
+    bound = math.nan if finding.margin_bound is None else finding.margin_bound
+    above = f"{'a change' if finding.equivalence else 'harm'} above {_size(finding.margin, finding)}"
+    if finding.margin_holds:
+        how = f"is excluded (bound {_size(bound, finding, signed=True)})"
+        return Reason(True, f"{who}: {above} {how if math.isfinite(bound) else 'was excluded at an earlier look'}.")
     return Reason(
         False,
-        f"Guardrail {finding.metric}: harm above {margin} cannot be excluded (bound {shown}); "
-        f"a margin of {wider} would have held.",
+        f"{who}: {above} cannot be excluded (bound {_size(bound, finding, signed=True)}); "
+        f"a margin of {_size(abs(bound), finding)} would have held.",
     )
+
+
+def _size(value: float, finding: Finding, *, signed: bool = False) -> str:
+    """A margin or bound on the margin's scale."""
+    sign = "+" if signed else ""
+    return f"{value:{sign}.2%}" if finding.margin_relative else f"{value:{sign}.4g}"
 
 
 def about_harm(harmed: Sequence[Finding]) -> list[Reason]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from xp_pipeline.decision.counterfactual import nearest
 from xp_pipeline.decision.finding import Finding
-from xp_pipeline.decision.reasons import about_guardrail, about_harm, about_primary
+from xp_pipeline.decision.reasons import about_harm, about_margin, about_primary
 from xp_pipeline.decision.rules import RISK_AWARE, TESTED, RuleList, State
 from xp_pipeline.decision.verdict import Decision, Reason, Verdict
 
@@ -36,7 +36,7 @@ class _Look:
     def judge(self, finding: Finding, state: State) -> bool:
         """Whether a finding is in a state; between looks only what crossed its boundary is."""
         if state == "wins":
-            return finding.wins and (self.final or finding.significant is not None)
+            return finding.wins and (self.final or finding.tested)
         if state == "harmed":
             return finding.harmed(self.harm_alpha) and (self.final or finding.deteriorated is not None)
         if state == "settled":
@@ -100,7 +100,7 @@ def decide(
     other = nearest(findings, look.verdict)
     reasons = [
         *(about_primary(f, wins=look.judge(f, "wins"), final=final) for f in findings if f.role == "primary"),
-        *(about_guardrail(f, final=final) for f in findings if f.role == "guardrail"),
+        *(about_margin(f, final=final) for f in findings if f.role == "guardrail"),
         *about_harm(look.harmed(findings)),
         Reason(True, "No blocking quality check failed."),
         *(Reason(True, f"Caution: {sentence}") for sentence in warnings),

@@ -1,9 +1,9 @@
-"""What an experiment is to show about a metric: an effect, or that harm stays within a margin."""
+"""What an experiment is to show about a metric: an effect, or that harm, or any change, stays within a margin."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from xp_pipeline.design.baseline import Baseline
@@ -125,7 +125,52 @@ class RuleOut:
         )  # fmt: skip
 
 
-Aim = Detect | RuleOut
+@dataclass(frozen=True)
+class Equate:
+    """To show that a change, either way, is smaller than a margin, where there is none.
+
+    Two one-sided tests must both succeed. With a power worth having they as good as never both fail, so it is the sum
+    of theirs less 1. A relative margin weighs the noise of the control mean more in the test of the larger mean.
+
+    Attributes:
+        margin: Change that counts as none, positive.
+        relative: Whether it is a share of |mean|.
+        rates: Of either test.
+    """
+
+    margin: float
+    relative: bool = False
+    rates: Rates = Rates()
+
+    def wanted(self, baseline: Baseline) -> float:
+        """The margin in the metric's unit."""
+        return _absolute(self.margin, baseline, relative=self.relative)
+
+    def power(self, baseline: Baseline, n_control: float, n_treatment: float) -> float:
+        """Probability to show equivalence."""
+        sides = [
+            non_inferiority_power(
+                baseline, margin=self.margin, n_control=n_control, n_treatment=n_treatment, relative=self.relative,
+                increase_is_good=good, **self.rates.test,
+            )
+            for good in (True, False)
+        ]  # fmt: skip
+        return max(0.0, math.fsum(sides) - 1) if not any(map(math.isnan, sides)) else math.nan
+
+    def least(self, baseline: Baseline, n_control: float, n_treatment: float) -> float:
+        """Smallest margin, in the metric's unit, that is held with the power asked for; NaN if none is."""
+        return self._worse(baseline).least(baseline, n_control, n_treatment)
+
+    def size(self, baseline: Baseline, shares: Shares) -> SampleSize:
+        """Fewest units that hold the margin."""
+        return self._worse(baseline).size(baseline, shares)
+
+    def _worse(self, baseline: Baseline) -> RuleOut:
+        rates = replace(self.rates, power=(1 + self.rates.power) / 2)
+        return RuleOut(self.margin, self.relative, baseline.mean < 0, rates)
+
+
+Aim = Detect | RuleOut | Equate
 
 
 def _absolute(size: float | None, baseline: Baseline, *, relative: bool) -> float:

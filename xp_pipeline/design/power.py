@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xp_pipeline.design.aims import Aim, Detect, Rates, RuleOut
+from xp_pipeline.design.aims import Aim, Detect, Equate, Rates, RuleOut
 from xp_pipeline.design.baseline import Baseline, design_effect, normal_density, quantile_variance, ratio_variance
 from xp_pipeline.design.curves import power_curve
 from xp_pipeline.design.detectable import minimum_detectable_effect, smallest_margin
@@ -18,6 +18,7 @@ __all__ = [
     "Aim",
     "Baseline",
     "Detect",
+    "Equate",
     "History",
     "Rates",
     "Replay",

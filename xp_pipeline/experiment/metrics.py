@@ -22,10 +22,11 @@ class BaseMetric:
 
     Attributes:
         name: As shown in results; any text that is not only punctuation.
-        role: ``primary`` (decides), ``secondary``, ``guardrail`` (needs a margin) or ``exploratory``.
+        role: ``primary`` (decides), ``secondary``, ``guardrail`` (needs a margin or equivalence) or ``exploratory``.
         direction: Which way is good, ``increase`` or ``decrease``.
         missing: What a unit without a value is: left out of this metric (``drop``), or a unit with 0 (``zero``).
         margin: Harm tolerated in a guardrail: ``"2%"`` of the control mean, or a number in the metric's unit.
+        equivalence: Change, either way, that counts as none; the metric is then tested for being the same.
         covariates: Further columns known before exposure that adjust this metric (CUPED).
     """
 
@@ -35,6 +36,7 @@ class BaseMetric:
     direction: str = field(default="increase", kw_only=True)
     missing: str = field(default="drop", kw_only=True)
     margin: float | str | None = field(default=None, kw_only=True)
+    equivalence: float | str | None = field(default=None, kw_only=True)
     covariates: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -48,9 +50,14 @@ class BaseMetric:
             if value not in allowed:
                 raise SpecError(f"unknown {what}", where=f"metric {self.name}", found=repr(value),
                                 allowed=nearest(str(value), allowed))  # fmt: skip
-        if (self.role == "guardrail") != (self.margin is not None):
-            wrong = "a guardrail needs a margin" if self.margin is None else "only a guardrail has a margin"
-            raise SpecError(wrong, where=f"metric {self.name}", next_step="role='guardrail', margin='2%'")
+        tolerated = [size for size in (self.margin, self.equivalence) if size is not None]
+        if self.role == "guardrail" and len(tolerated) != 1:
+            wrong = "a guardrail has both margin and equivalence" if tolerated else "a guardrail needs a margin"
+        elif self.role != "guardrail" and self.margin is not None:
+            wrong = "only a guardrail has a margin"
+        else:
+            return
+        raise SpecError(wrong, where=f"metric {self.name}", next_step="role='guardrail', margin='2%'")
 
     @property
     def slug(self) -> str:
@@ -82,7 +89,8 @@ class BaseMetric:
 
     def use(self) -> dict[str, Any]:
         """The metric in its role, as the experiment's YAML says it."""
-        return {"metric": self.slug} | ({} if self.margin is None else {"margin": self.margin})
+        sizes = {"margin": self.margin, "equivalence": self.equivalence}
+        return {"metric": self.slug} | {name: size for name, size in sizes.items() if size is not None}
 
     def _measured(self) -> dict[str, Any]:
         raise NotImplementedError

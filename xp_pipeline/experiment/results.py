@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 SUMMARY = (
     "metric", "role", "arm", "baseline", "control_mean", "treatment_mean", "control_n", "treatment_n",
     "absolute_difference", "ci_lower", "ci_upper", "relative_lift", "rel_ci_lower", "rel_ci_upper", "p_value",
-    "p_adjusted", "significant", "cuped_applied", "variance_reduction", "power", "status", "reason", "label",
+    "p_adjusted", "significant", "margin", "margin_kind", "margin_bound", "margin_p_value", "margin_holds",
+    "cuped_applied", "variance_reduction", "power", "status", "reason", "label",
 )  # fmt: skip
 SHOWN = (
     "metric", "arm", "control_mean", "treatment_mean", "absolute_difference", "ci_lower", "ci_upper",
@@ -30,7 +31,8 @@ SHOWN = (
 )  # fmt: skip
 _ADDED = (
     "role", "arm", "baseline", "estimator", "status", "reason", "se", "df", "p_adjusted", "significant",
-    "ci_adjusted_low", "ci_adjusted_high", "interval_kind",
+    "ci_adjusted_low", "ci_adjusted_high", "interval_kind", "margin", "margin_kind", "margin_bound", "margin_p_value",
+    "margin_holds",
 )  # fmt: skip
 
 

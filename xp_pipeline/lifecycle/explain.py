@@ -130,7 +130,7 @@ def explain_experiment(folder: Folder, name: str) -> str:
         f"alpha {experiment.analysis.alpha:g}.",
     ]
     for role, use in experiment.metrics.items():
-        margin = f", margin {use.margin}" if use.margin else ""
+        margin = f", {'same within' if use.equivalence else 'margin'} {use.tolerated}" if use.tolerated else ""
         lines.append(f"  {role}: {sentence(folder.metrics[use.metric])}{margin}")
     return "\n".join(lines)
 

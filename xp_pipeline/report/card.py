@@ -181,7 +181,7 @@ def _numbers(card: Scorecard, estimate: Estimate) -> dict[str, Any]:
     if estimate.guard:
         guard = estimate.guard
         numbers |= {"margin": guard.margin.value, "margin_relative": guard.relative}
-        numbers |= {"ni_bound": guard.bound.value, "ni_p": guard.p.value, "ni_holds": guard.holds}
+        numbers |= {"margin_bound": guard.bound.value, "margin_p": guard.p.value, "margin_holds": guard.holds}
     return numbers
 
 

@@ -93,8 +93,10 @@ def _frame(children: Iterable[Markup], *, height: int, label: str | None = None)
 def _row(axis: Axis, row: ForestRow) -> list[Markup]:
     height = row_height(row)
     drawn = [_vertical("grid", tick.position, height) for tick in axis.ticks]
-    if row.margin is not None:
-        drawn += _margin(row, row.margin, height)
+    if row.margin_low is not None:
+        drawn += _margin(0.0, row.margin_low, row.margin_low, height)
+    if row.margin_high is not None:
+        drawn += _margin(row.margin_high, 1.0 - row.margin_high, row.margin_high, height)
     drawn.append(_vertical("zero", axis.zero, height))
     for place, mark in enumerate(row.marks):
         y = ROW_HEIGHT // 2 if place == 0 else ROW_HEIGHT - 5 + OTHER_HEIGHT * place - OTHER_HEIGHT // 2
@@ -102,9 +104,8 @@ def _row(axis: Axis, row: ForestRow) -> list[Markup]:
     return drawn
 
 
-def _margin(row: ForestRow, margin: float, height: int) -> list[Markup]:
-    """The zone of harm that a guardrail must exclude, and its border."""
-    start, width = (0.0, margin) if row.harm_is_low else (margin, 1.0 - margin)
+def _margin(start: float, width: float, margin: float, height: int) -> list[Markup]:
+    """The zone that the test of a margin must exclude, and its border."""
     zone = tag("rect", class_="harm", x=share_of_width(start), y=0, width=share_of_width(width), height=height)
     return [zone, _vertical("margin", margin, height)]
 

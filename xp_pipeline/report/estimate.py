@@ -37,14 +37,16 @@ class Reading(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """A guardrail's test.
+    """The test of a margin: of a guardrail, or of equivalence.
 
     Attributes:
-        margin: Tolerated harm with the sign of harm, in percent of the baseline or in the metric's unit.
-        bound: One-sided confidence bound on the harmful side, on the same scale.
+        margin: Tolerated harm with the sign of harm (of equivalence, the change either way), in percent of the
+            baseline or in the metric's unit.
+        bound: One-sided confidence bound on the harmful side (of equivalence, on the worse one), on the same scale.
         relative: Whether that scale is the lift's.
-        p: One-sided p-value of non-inferiority.
-        holds: Whether harm beyond the margin is excluded; None while undecided.
+        p: One-sided p-value.
+        holds: Whether harm, or change, beyond the margin is excluded; None while undecided.
+        both: Whether the margin is that of equivalence.
     """
 
     margin: Figure
@@ -52,6 +54,15 @@ class Guard(NamedTuple):
     relative: bool
     p: Figure
     holds: bool | None
+    both: bool
+
+    @property
+    def sentence(self) -> str:
+        """The test of equivalence in words; empty while nothing was tested."""
+        if self.holds is None:
+            return ""
+        bound = f" (bound {self.bound.text}, p {self.p.text})" if self.p.value is not None else ""
+        return f"A change beyond {self.margin.text} {'is' if self.holds else 'cannot be'} excluded{bound}."
 
 
 class FinePrint(NamedTuple):
@@ -96,9 +107,10 @@ class Estimate:
         mean_arm, mean_baseline: Means on the metric's scale.
         lift, lift_interval: Effect relative to the baseline mean.
         effect, effect_interval: Absolute effect; proportions in percentage points.
-        p, p_adjusted: Two-sided p-value, raw and adjusted within its family.
-        significant: Whether the adjusted p-value clears alpha; None where there is no p-value.
-        guard: The guardrail's test, for guardrails.
+        p, p_adjusted: p-value of a difference, or of equivalence where that is its test; raw, and adjusted within its
+            family.
+        significant: Whether a difference was shown; None where none was tested.
+        guard: The test of its margin, where it has one.
         reading: What it says.
         fine_print: The rest.
         sequential: What its looks did to it; None where there is a single look.
@@ -181,7 +193,7 @@ def estimate(row: Row, precision: Precision, *, population: str = "") -> Estimat
         lift_status=text_of(row["lift_status"]),
         effect=figure(row["effect"], decimals=decimals, unit=scale, signed=True),
         effect_interval=interval(row["ci_low"], row["ci_high"], decimals=decimals, unit=scale),
-        p=p_value(row["p_value"]),
+        p=p_value(row["margin_p_value"] if _is_equivalence(row) else row["p_value"]),
         p_adjusted=p_value(row["p_adjusted"]),
         significant=row["significant"],
         guard=_guard(row, precision),
@@ -207,21 +219,27 @@ def _notes(row: Row) -> tuple[str, ...]:
     return tuple(sentence(note) for note in (reason, lift) if note)
 
 
+def _is_equivalence(row: Row) -> bool:
+    return bool(row["margin_kind"] == "equivalence")
+
+
 def _guard(row: Row, precision: Precision) -> Guard | None:
-    if row["role"] != "guardrail":
+    if row["role"] != "guardrail" and not _is_equivalence(row):
         return None
     relative = bool(row["margin_relative"])
     scale: dict[str, Any] = {"decimals": precision.decimals, "unit": precision.change}
     if relative:
         scale = {"decimals": precision.lift, "unit": PERCENT}
-    margin = finite(row["margin"])
-    harm = None if margin is None else (margin if row["direction"] == "decrease" else -margin)
+    margin, both = finite(row["margin"]), _is_equivalence(row)
+    harm = None if margin is None else (margin if row["direction"] == "decrease" or both else -margin)
+    shown = figure(harm, signed=True, **scale)
     return Guard(
-        margin=figure(harm, signed=True, **scale),
-        bound=figure(row["ni_bound"], signed=True, **scale),
+        margin=shown._replace(text=shown.text.replace("+", "±")) if both else shown,
+        bound=figure(row["margin_bound"], signed=True, **scale),
         relative=relative,
-        p=p_value(row["ni_p_value"]),
-        holds=row["ni_holds"],
+        p=p_value(row["margin_p_value"]),
+        holds=row["margin_holds"],
+        both=both,
     )
 
 
@@ -231,9 +249,13 @@ def _reading(row: Row) -> Reading:
     if not row["decisive"]:
         return Reading(Tone.NEUTRAL, "")
     wrong_way = (finite(row["effect"]) or 0.0) * (1 if row["direction"] == "increase" else -1) < 0
+    if _is_equivalence(row) and row["margin_holds"]:
+        return Reading(Tone.GOOD, "the same")
     worse = row["harmed"] or (row["significant"] and wrong_way)
-    if row["role"] == "guardrail" and not worse and row["ni_holds"] is not None:
-        holds = row["ni_holds"]
+    if _is_equivalence(row) and not worse and row["margin_holds"] is not None:
+        return Reading(Tone.CAUTION, "not shown the same")
+    if row["role"] == "guardrail" and not worse and row["margin_holds"] is not None:
+        holds = row["margin_holds"]
         return Reading(Tone.GOOD, "margin held") if holds else Reading(Tone.CAUTION, "harm not excluded")
     if row["significant"] is None and not worse:
         return Reading(Tone.NEUTRAL, "")

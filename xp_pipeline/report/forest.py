@@ -52,8 +52,8 @@ class ForestRow:
         interval: Its interval as text.
         reading: What it says in words.
         marks: The deciding estimate, then those beside it.
-        margin: Position of a guardrail's margin; None without one on this axis.
-        harm_is_low: Whether harm lies to the left of the margin.
+        margin_low, margin_high: Positions of the margins to the left and right of which harm, or too large a change,
+            lies; None without one on this axis.
         alternative: The whole row as a sentence, for those who cannot see it.
     """
 
@@ -65,8 +65,8 @@ class ForestRow:
     interval: str
     reading: str
     marks: tuple[Mark, ...]
-    margin: float | None
-    harm_is_low: bool
+    margin_low: float | None
+    margin_high: float | None
     alternative: str
 
 
@@ -101,7 +101,8 @@ class Forest:
     @property
     def has_margin(self) -> bool:
         """Whether any row has a margin."""
-        return any(row.margin is not None for panel in self.panels for row in panel.rows)
+        rows = [row for panel in self.panels for row in panel.rows]
+        return any(row.margin_low is not None or row.margin_high is not None for row in rows)
 
     @property
     def has_arrows(self) -> bool:
@@ -180,7 +181,7 @@ def _row(entry: _Entry, axis: Axis, *, control: str, opens_metric: bool) -> Fore
     comparison, main, scale = entry.comparison, entry.comparison.main, entry.scale
     label = comparison.arm if comparison.baseline == control else f"{comparison.arm} vs {comparison.baseline}"
     value, interval = scale.figure(main).text, scale.interval(main).text
-    margin = _margin(main, scale)
+    low, high = (None if at is None else axis.position(at) for at in _margins(entry, scale))
     said = f", {main.reading.text}" if main.reading.text else ""
     return ForestRow(
         metric=entry.block.metric,
@@ -191,8 +192,8 @@ def _row(entry: _Entry, axis: Axis, *, control: str, opens_metric: bool) -> Fore
         interval=interval,
         reading=main.reading.text,
         marks=tuple(_mark(e, axis, scale, main=e is main) for e in _drawable(comparison, scale)),
-        margin=axis.position(margin) if margin is not None else None,
-        harm_is_low=entry.block.direction == "increase",
+        margin_low=low,
+        margin_high=high,
         alternative=f"{entry.block.metric}, {label} against {comparison.baseline}: {value}, {interval}{said}",
     )
 
@@ -208,10 +209,15 @@ def _is_log(estimate: Estimate) -> bool:
     return words.estimator_parts(estimate.estimator)[0] == "log"
 
 
-def _margin(main: Estimate, scale: _Scale) -> float | None:
-    if main.guard is None or main.guard.relative != scale.relative:
-        return None
-    return main.guard.margin.value
+def _margins(entry: _Entry, scale: _Scale) -> tuple[float | None, float | None]:
+    """The margins below and above zero that are drawn on a scale."""
+    guard = entry.comparison.main.guard
+    if guard is None or guard.relative != scale.relative or guard.margin.value is None:
+        return None, None
+    margin = guard.margin.value
+    if guard.both:
+        return -margin, margin
+    return (margin, None) if entry.block.direction == "increase" else (None, margin)
 
 
 def _mark(estimate: Estimate, axis: Axis, scale: _Scale, *, main: bool) -> Mark:
@@ -250,8 +256,8 @@ def _axis(entries: list[_Entry], unit: Unit) -> Axis:
     intervals: list[list[float]] = []
     for entry in deciding or entries:
         main, scale = entry.comparison.main, entry.scale
-        point, margin = scale.figure(main).value or 0.0, _margin(main, scale)
+        point = scale.figure(main).value or 0.0
         needed += [point] if entry.role in ("primary", "guardrail") else []
-        needed += [] if margin is None else [margin]
+        needed += [margin for margin in _margins(entry, scale) if margin is not None]
         intervals += [_finite_ends(estimate, scale) for estimate in _drawable(entry.comparison, scale)]
     return linear(needed, intervals, unit=unit)

@@ -60,7 +60,8 @@ class PlannedMetric(TypedDict):
         n: Planned units of the arm; None where there was no baseline to plan from.
         role: Role of the metric.
         planned_effect: Absolute effect that these units are to detect, in the metric's unit.
-        margin: Harm that these units are to rule out, of a guardrail, in the metric's unit.
+        margin: Harm, or of equivalence the change, that these units are to rule out, in the metric's unit.
+        aim: ``detect``, ``rule_out`` or ``equate``.
         wanted_relative: Either as a fraction of the baseline mean.
         mde: Smallest absolute effect detectable, or margin ruled out, in the planned time, in the metric's unit.
         mde_relative: The same as a fraction of the baseline mean.
@@ -78,6 +79,7 @@ class PlannedMetric(TypedDict):
     role: NotRequired[str]
     planned_effect: NotRequired[float | None]
     margin: NotRequired[float | None]
+    aim: NotRequired[str]
     wanted_relative: NotRequired[float | None]
     curve: NotRequired[PlannedCurve]
     baseline: NotRequired[str]

@@ -24,9 +24,13 @@ from xp_pipeline.report.looks_inputs import NONE_AHEAD, BoundariesAhead, LookEnt
 from xp_pipeline.report.schedule import planned_days, reading_of, schedule_of
 from xp_pipeline.report.words import Tone
 from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.looks import PRIMARY_SIDES
 
 NEVER = 20.0
 """A boundary from here on stands for one that nothing crosses."""
+
+_DONE = {"benefit": "crossed", "equivalence": "shown the same", "margin": "margin held"}
+"""What a test that crossed has shown, by its purpose."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Followed:
     """A test followed over the looks.
 
     Attributes:
-        metric, arm, purpose: What it is about; ``benefit`` of a primary metric or ``margin`` of a guardrail.
+        metric, arm, purpose: What it is about; ``benefit`` or ``equivalence`` of a primary metric or ``margin`` of a
+            guardrail.
         good: 1 where a crossing of the upper boundary is good, else -1.
         two_sided: Whether there is a lower boundary.
         stopped: Number of the look that crossed; 0 while none has.
@@ -203,9 +208,9 @@ def _names(bound: Bound, entries: Sequence[LookEntry]) -> list[str]:
 
     def place(name: str) -> tuple[bool, int, int]:
         metric, arm, purpose = _parts(name)
-        return purpose != "benefit", order.get(metric, len(order)), arms.get(arm, len(arms))
+        return purpose == "margin", order.get(metric, len(order)), arms.get(arm, len(arms))
 
-    return sorted((name for name in made if _parts(name)[2] in ("benefit", "margin")), key=place)
+    return sorted((name for name in made if _parts(name)[2] in _DONE), key=place)
 
 
 def _parts(name: str) -> tuple[str, str, str]:
@@ -233,8 +238,8 @@ def _spent(claims: Sequence[LookEntry], names: Sequence[str]) -> float | None:
     for entry in claims:
         for name in names:
             test = entry["tests"].get(name)
-            if test and "alpha_spent" in test and _parts(name)[2] == "benefit":
-                last[name] = 2 * test["alpha_spent"]
+            if test and "alpha_spent" in test and _parts(name)[2] in PRIMARY_SIDES:
+                last[name] = PRIMARY_SIDES[_parts(name)[2]] * test["alpha_spent"]
     return math.fsum(last.values()) if last else None
 
 
@@ -295,7 +300,7 @@ def _followed(bound: Bound, name: str, claims: Sequence[LookEntry], ahead: Seque
 def _state(first: Mapping[str, Any] | None, last: Mapping[str, Any], purpose: str) -> str:
     """What came of a test: ``crossed at look 3: z +3.51, boundary 2.96``."""
     test = first or last
-    done = "margin held" if purpose == "margin" else "crossed"
+    done = _DONE[purpose]
     head = f"{done} at look {test['look']}" if first else f"not {done} up to look {test['look']}"
     if "z" not in test:
         return f"{head}, p {p_value(test.get('p')).text}" if "p" in test else head

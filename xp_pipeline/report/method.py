@@ -155,6 +155,11 @@ def _sentences(
     if role == "guardrail" and use.margin:
         worse = "fall" if metric.direction == "increase" else "rise"
         sentences.append(f"Guardrail: a {worse} of more than {_amount(use.margin)} must be excluded.")
+    if use.equivalence:
+        sentences.append(
+            f"Tested for equivalence: a change of more than {_amount(use.equivalence)}, either way, must be "
+            "excluded by two one-sided tests."
+        )
     families = dict.fromkeys(e.fine_print.family for e in estimates if e.decisive and e.fine_print.family)
     sentences += [f"p-values are adjusted within the family {family}." for family in families]
     return [sentence for sentence in sentences if sentence]

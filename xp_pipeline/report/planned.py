@@ -96,7 +96,8 @@ def _row(entry: PlannedMetric, cards: Sequence[Scorecard], bound: Bound) -> Plan
 def _asked(entry: PlannedMetric, bound: Bound) -> str:
     margin = entry.get("margin")
     if margin is not None:
-        return f"harm of {_absolute(entry, margin, bound)}"
+        size = _absolute(entry, margin, bound)
+        return f"same within {size}" if entry.get("aim") == "equate" else f"harm of {size}"
     return _absolute(entry, entry.get("planned_effect"), bound)
 
 

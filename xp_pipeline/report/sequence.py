@@ -110,7 +110,7 @@ def promise_of(rows: Sequence[Row]) -> str:
 
 def p_words(row: Row) -> str:
     """What kind of p-value a row has."""
-    if row["p_value"] is None and row["ni_p_value"] is None:
+    if row["p_value"] is None and row["margin_p_value"] is None:
         return ""
     return P_VALUES["stagewise"] if row["unbiased_effect"] is not None else P_VALUES.get(str(row["interval_kind"]), "")
 
@@ -118,8 +118,9 @@ def p_words(row: Row) -> str:
 def _said(row: Row, stopped: int, unbiased: Figure, effect: dict[str, Any], lift_decimals: int | None) -> list[str]:
     if stopped == 1 and row["final"]:
         return []
-    if stopped and row["role"] == "guardrail":
-        return [f"Harm beyond the margin was excluded at look {stopped}; that stands."]
+    if stopped and row["margin_kind"] is not None:
+        what = "A change" if row["margin_kind"] == "equivalence" else "Harm"
+        return [f"{what} beyond the margin was excluded at look {stopped}; that stands."]
     if stopped and row["interval_kind"] == "always_valid":
         return [f"Significant since look {stopped}."]
     if unbiased.value is None:

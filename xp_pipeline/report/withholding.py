@@ -17,7 +17,7 @@ _ESTIMATES = frozenset(
     if field.kind in ("number", "integer", "boolean") and name not in _BOOKKEEPING
 ) | {"theta", "family", "interval_kind", "lift_status", "bayes_method", "bayes_prior", "bayes_reason"}
 _SIGNIFICANCE = frozenset(
-    {"p_value", "p_adjusted", "significant", "ni_bound", "ni_p_value", "ni_holds", "power"}
+    {"p_value", "p_adjusted", "significant", "margin_bound", "margin_p_value", "margin_holds", "power"}
 ) | set(READ_OUT)
 _BOUNDS = frozenset({"ci_low", "ci_high", "ci_adjusted_low", "ci_adjusted_high", "lift_low", "lift_high"})
 

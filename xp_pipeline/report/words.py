@@ -10,7 +10,7 @@ ROLES = {
         "Primary metrics",
         "These decide the experiment.",
     ),
-    "guardrail": ("Guardrails", "For each, harm beyond its margin must be excluded."),
+    "guardrail": ("Guardrails", "For each, harm (or, if marked ±, any change) beyond its margin must be excluded."),
     "secondary": ("Secondary metrics", "These explain the result; they do not decide it."),
     "exploratory": ("Exploratory metrics", "For questions, not for answers."),
 }

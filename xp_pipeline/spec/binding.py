@@ -16,6 +16,7 @@ from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.looks import FIXED, GROUP_SEQUENTIAL, Looks
 from xp_pipeline.spec.metric import Metric
+from xp_pipeline.spec.references import check_tests
 from xp_pipeline.spec.values import Model, zoned
 
 FORMAT = 1
@@ -94,7 +95,9 @@ def bind(folder: Folder, experiment_id: str) -> Bound:
     """
     experiment = folder.experiment(experiment_id)
     metrics = {use.metric: _overridden(folder, experiment, use) for _, use in experiment.metrics.items()}
-    check_arrangement(experiment, folder.sources, metrics, folder.documents["experiment", experiment_id])
+    document = folder.documents["experiment", experiment_id]
+    check_arrangement(experiment, folder.sources, metrics, document)
+    check_tests(experiment, metrics, document)
     names = _sources_of(experiment, metrics)
     sources = {name: folder.sources[name].promised() for name in sorted(names)}
     program = experiment.assignment.program

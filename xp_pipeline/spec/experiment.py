@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from xp_pipeline.spec.assignment import Assignment
 from xp_pipeline.spec.deciding import RISK_AWARE, SomeRules
 from xp_pipeline.spec.effects import EffectPrior, Segment, check_crossings
 from xp_pipeline.spec.looks import SomeLooks
-from xp_pipeline.spec.values import TEXT, Model, Scalar, SomeAmount, Where
+from xp_pipeline.spec.values import TEXT, Amount, Model, Scalar, SomeAmount, Where
 
 RoleName = Literal["primary", "secondary", "guardrail", "exploratory"]
 
@@ -89,9 +90,31 @@ class MetricUse(Model):
 
     metric: str
     margin: SomeAmount | None = Field(None, description="Harm tolerated in a guardrail: 2% relative, 0.5 absolute.")
+    equivalence: SomeAmount | None = Field(
+        None,
+        description="Change, either way, that counts as none: 2% relative, 0.5 absolute. The metric is then tested for "
+        "equivalence instead of a difference (or, a guardrail, instead of harm).",
+    )
     mde: SomeAmount | None = Field(None, description="Smallest effect worth detecting.")
     baseline: Baseline | None = None
     override: dict[str, Any] = Field({}, description="Settings of the metric replaced in this experiment.")
+
+    @model_validator(mode="after")
+    def _coherent(self) -> MetricUse:
+        if self.margin and self.equivalence:
+            raise ValueError(f"metric {self.metric} has a margin and an equivalence; a test has one of them")
+        if self.mde and self.equivalence:
+            raise ValueError(f"metric {self.metric} has an mde, but is tested for equivalence; its size is equivalence")
+        for name in ("margin", "equivalence"):
+            amount = getattr(self, name)
+            if amount and not 0 < amount.value < math.inf:
+                raise ValueError(f"the {name} of {self.metric} is positive, such as {name}: 2%")
+        return self
+
+    @property
+    def tolerated(self) -> Amount | None:
+        """The margin that the metric's test has, of harm or of any change; None for a test of a difference."""
+        return self.margin or self.equivalence
 
 
 class Baseline(Model):
@@ -125,8 +148,11 @@ class Measurements(Model):
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"metric {', '.join(sorted(twice))} is named in two places; a metric has one role")
         for use in self.guardrail:
-            if use.margin is None or use.margin.value <= 0:
+            if not use.tolerated:
                 raise ValueError(f"guardrail {use.metric} needs a positive margin, such as margin: 2%")
+        for role, use in self.items():
+            if use.margin and role != "guardrail":
+                raise ValueError(f"{role} {use.metric} has a margin, which is a guardrail's; any may have equivalence")
         return self
 
     def items(self) -> list[tuple[RoleName, MetricUse]]:
@@ -226,6 +252,9 @@ class Experiment(Model):
                     raise ValueError(f"contrast {contrast.name!r} names the unknown arm {arm!r}")
         if self.effects and not self.assignment.factors:
             raise ValueError("effects are those of factors: add assignment.factors")
+        equivalent = any(use.equivalence for use in self.metrics.primary)
+        if equivalent and self.analysis.primary_correction == "dunnett":
+            raise ValueError("dunnett corrects tests of a difference; with equivalence take holm or bonferroni")
         names = [s.name for s in self.segments]
         if len(set(names)) != len(names):
             raise ValueError("two segments have the same name")

@@ -55,3 +55,6 @@ def _looks(raw: Any) -> Any:
 SomeLooks = Annotated[Looks, BeforeValidator(_looks), Or(({"enum": list(SCHEDULES)},))]
 FIXED = Looks(schedule="fixed")
 GROUP_SEQUENTIAL = Looks(schedule="group_sequential")
+
+PRIMARY_SIDES = {"benefit": 2, "equivalence": 1}
+"""The tests of primary metrics along the looks, by purpose: on how many sides each spends alpha."""

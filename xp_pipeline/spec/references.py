@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from xp_pipeline.errors import SpecError, nearest
-from xp_pipeline.spec.experiment import Experiment
+from xp_pipeline.spec.experiment import Experiment, MetricUse, Population
 from xp_pipeline.spec.loader import Document
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.spec.source import ROW_UNIT, Source
@@ -60,19 +60,35 @@ def check_experiment(
     experiment: Experiment, sources: Mapping[str, Source], metrics: Mapping[str, Metric], document: Document
 ) -> None:
     """Sources, columns, metrics and arms an experiment names exist."""
-    population = experiment.population
-    source = known(population.source, sources, "source", document, ("population", "source"))
+    source = known(experiment.population.source, sources, "source", document, ("population", "source"))
+    _check_population(experiment, source, document)
+    _check_other_sources(experiment.population, source, sources, document)
+    _check_segments(experiment, source, sources, document)
+    _check_analysis(experiment, source, document)
+    for role, use in experiment.metrics.items():
+        metric = known(use.metric, metrics, "metric", document, ("metrics", role))
+        _check_units(experiment, metric, sources, document, ("metrics", role))
+
+
+def _check_population(experiment: Experiment, source: Source, document: Document) -> None:
+    population, arms = experiment.population, experiment.assignment.arms
     label = f"column of {source.name}"
     for column in population.where:
         known(column, source.columns, label, document, ("population", "where", column))
     if population.arm:
         known(population.arm.column, source.columns, label, document, ("population", "arm"))
         for arm in population.arm.labels.values():
-            known(arm, experiment.assignment.arms, "arm", document, ("population", "arm", "labels"))
+            known(arm, arms, "arm", document, ("population", "arm", "labels"))
     if population.mismatch:
         known(population.mismatch.column, source.columns, label, document, ("population", "mismatch", "column"))
         for arm in population.mismatch.expected:
-            known(arm, experiment.assignment.arms, "arm", document, ("population", "mismatch", "expected"))
+            known(arm, arms, "arm", document, ("population", "mismatch", "expected"))
+
+
+def _check_other_sources(
+    population: Population, source: Source, sources: Mapping[str, Source], document: Document
+) -> None:
+    """The trigger has a clock, and the identity its column."""
     if population.trigger:
         trigger = known(population.trigger.source, sources, "source", document, ("population", "trigger", "source"))
         if not (trigger.timestamp and source.timestamp):
@@ -83,44 +99,56 @@ def check_experiment(
             at = ("population", "trigger", "where", column)
             known(column, trigger.columns, f"column of {trigger.name}", document, at)
     if population.identity:
-        mapping = known(population.identity.source, sources, "source", document, ("population", "identity", "source"))
-        known(
-            population.identity.to,
-            mapping.columns,
-            f"column of {mapping.name}",
-            document,
-            ("population", "identity"),
-        )
+        spot = ("population", "identity")
+        mapping = known(population.identity.source, sources, "source", document, (*spot, "source"))
+        known(population.identity.to, mapping.columns, f"column of {mapping.name}", document, spot)
+
+
+def _check_segments(experiment: Experiment, source: Source, sources: Mapping[str, Source], document: Document) -> None:
     for i, segment in enumerate(experiment.segments):
-        if segment.cross:
-            continue
-        table = known(segment.source or source.name, sources, "source", document, ("segments", i, "source"))
-        known(
-            segment.column or segment.name,
-            table.columns,
-            f"column of {table.name}",
-            document,
-            ("segments", i),
-        )
-    for column in (
-        *experiment.balance,
-        *([experiment.analysis.cluster] if experiment.analysis.cluster else []),
-    ):
-        known(column, source.columns, label, document, ("balance",))
-    if experiment.analysis.post_stratify:
+        if not segment.cross:
+            table = known(segment.source or source.name, sources, "source", document, ("segments", i, "source"))
+            column = segment.column or segment.name
+            known(column, table.columns, f"column of {table.name}", document, ("segments", i))
+
+
+def _check_analysis(experiment: Experiment, source: Source, document: Document) -> None:
+    analysis = experiment.analysis
+    for column in experiment.balance:
+        known(column, source.columns, f"column of {source.name}", document, ("balance",))
+    if analysis.cluster:
+        known(analysis.cluster, source.columns, f"column of {source.name}", document, ("analysis", "cluster"))
+    if analysis.post_stratify:
         names = [segment.name for segment in experiment.segments]
-        known(experiment.analysis.post_stratify, names, "segment", document, ("analysis", "post_stratify"))
-    looks = experiment.analysis.looks
-    for use in experiment.metrics.primary if looks and looks.method == "msprt" else ():
-        if use.mde is None:
-            raise SpecError(
-                f"the mixture of msprt needs the effect looked for: {use.metric} has no mde",
-                where=document.where(("metrics", "primary")),
-                next_step="give it an mde, such as mde: 2%",
-            )
+        known(analysis.post_stratify, names, "segment", document, ("analysis", "post_stratify"))
+
+
+def check_tests(experiment: Experiment, metrics: Mapping[str, Metric], document: Document) -> None:
+    """The tests have what they need: a mixture its effect, a relative margin a scale with a zero.
+
+    Args:
+        metrics: Those of the experiment, with what it replaces of their settings.
+    """
     for role, use in experiment.metrics.items():
-        metric = known(use.metric, metrics, "metric", document, ("metrics", role))
-        _check_units(experiment, metric, sources, document, ("metrics", role))
+        _check_test(experiment, role, use, metrics[use.metric], document.where(("metrics", role)))
+
+
+def _check_test(experiment: Experiment, role: str, use: MetricUse, metric: Metric, where: str) -> None:
+    looks = experiment.analysis.looks
+    primary = role == "primary"
+    if primary and looks and looks.method == "msprt" and use.mde is None and use.equivalence is None:
+        raise SpecError(
+            f"the mixture of msprt needs the effect looked for: {use.metric} has no mde",
+            where=where,
+            next_step="give it an mde, such as mde: 2%",
+        )
+    if use.tolerated and use.tolerated.relative and metric.log and not metric.cap:
+        raise SpecError(
+            f"the test of {use.metric} is on the scale of log(1 + value), which has no lift",
+            where=where,
+            found=f"a margin of {use.tolerated}",
+            allowed="an absolute margin on that scale, such as 0.02",
+        )
 
 
 def _check_units(

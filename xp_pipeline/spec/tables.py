@@ -86,12 +86,14 @@ RESULTS: Mapping[str, Field] = {
         "always_valid, or sequence (a band between looks that holds at all of them).",
     ),
     "p_value": Field("number", "Two-sided p-value; empty until a test has ended, and where undefined."),
-    "p_adjusted": Field("number", "p-value adjusted within its family."),
+    "p_adjusted": Field(
+        "number", "p-value of the row's own test (of a difference, or of equivalence), adjusted within its family."
+    ),
     "family": Field("text", "The family it was adjusted in, with its method: primary:holm, secondary:fdr_bh …"),
     "family_size": Field("integer", "Number of hypotheses in the family."),
     "ci_adjusted_low": Field("number", "Lower end of the simultaneous interval of the family."),
     "ci_adjusted_high": Field("number", "Upper end of the simultaneous interval of the family."),
-    "significant": Field("boolean", "p_adjusted <= alpha, or a boundary crossed; empty where nothing was tested."),
+    "significant": Field("boolean", "A difference was shown, in its family or at a look; empty where none was tested."),
     "information": Field("number", "Sequential: share of the planned information at this look."),
     "alpha_spent": Field("number", "Sequential: error rate spent up to this look."),
     "boundary": Field("number", "Sequential: the z at which this look stops."),
@@ -109,11 +111,18 @@ RESULTS: Mapping[str, Field] = {
     "theta": Field("text", "Covariate slopes as JSON: name to number."),
     "cap_value": Field("number", "Value that per-unit values were capped at."),
     "capped_share": Field("number", "Share of units above the cap."),
-    "margin": Field("number", "Guardrail: harm tolerated (positive)."),
+    "margin": Field("number", "Harm tolerated, or of equivalence the change that counts as none; positive."),
     "margin_relative": Field("boolean", "Whether the margin is a share of the baseline mean."),
-    "ni_bound": Field("number", "Guardrail: one-sided confidence bound on the harmful side, on the margin's scale."),
-    "ni_p_value": Field("number", "Guardrail: one-sided p-value of non-inferiority."),
-    "ni_holds": Field("boolean", "Guardrail: harm above the margin is excluded."),
+    "margin_kind": Field(
+        "text", "non_inferiority (of a guardrail) or equivalence (neither a fall nor a rise beyond the margin)."
+    ),
+    "margin_bound": Field(
+        "number",
+        "One-sided confidence bound on the harmful side; of equivalence the end farther from 0 of the interval at "
+        "1 - 2 alpha. On the margin's scale.",
+    ),
+    "margin_p_value": Field("number", "One-sided p-value of the margin's test; of equivalence the larger of two."),
+    "margin_holds": Field("boolean", "Harm (of equivalence: any change) beyond the margin is excluded."),
     "alpha": Field("number", "Significance level of the decision this row enters."),
     "power": Field("number", "Power at the planned effect with the observed n and variance; never post-hoc."),
     "mde": Field("number", "Smallest absolute effect detectable with the observed n and variance at planned power."),

@@ -33,6 +33,7 @@ def test_numbers_alone_need_no_project(tmp_path: Path) -> None:
     (*NUMBERS, "--per-day", "5000", "--days", "28", "--weights", "2,1,1", "--looks", "group_sequential"),
     (*NUMBERS, "--per-day", "300", "--window", "7d"),
     ("--baseline", "12.5", "--sd", "31", "--mde", "3%", "--units", "50000"),
+    ("--baseline", "12.5", "--sd", "31", "--equivalence", "2%", "--per-day", "9000", "--days", "20"),
     ("--baseline", "12.5", "--sd", "31", "--margin", "2%", "--guardrails", "2", "--per-day", "9000"),
     ("--baseline", "0", "--sd", "1", "--mde", "0.05", "--per-day", "900", "--days", "10"),
 ])  # fmt: skip
@@ -86,6 +87,8 @@ def test_an_experiment_without_a_past_says_what_is_missing(tmp_path: Path) -> No
     (("--baseline", "0.1"), "nothing to plan"),
     (("--baseline", "0.1", "--mde", "lots"), "an amount is a number"),
     (("--baseline", "0.1", "--margin", "-2%"), "harm tolerated"),
+    (("--baseline", "0.1", "--equivalence", "0%"), "a margin is the harm tolerated"),
+    (("--baseline", "0.1", "--equivalence", "2%", "--mde", "2%"), "a plan is for one test"),
     ((*NUMBERS, "--weights", "half,half"), "a weight is a number"),
     ((*NUMBERS, "--weights", "1"), "every arm needs a share"),
     ((*NUMBERS, "--looks", "often"), "fixed"),

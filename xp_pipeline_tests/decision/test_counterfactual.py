@@ -63,7 +63,7 @@ class World:
             metric=name, role=ROLES[name], direction=DIRECTIONS[name], status=str(e.status), reason=e.reason,
             effect=e.effect, low=e.low, high=e.high, lift=e.relative.lift, p_adjusted=p_adjusted, alpha=0.05,
             margin=margin, margin_relative=relative,
-            ni_holds=ni.holds if ni else None, ni_bound=ni.bound if ni else None,
+            margin_holds=ni.holds if ni else None, margin_bound=ni.bound if ni else None,
             deterioration_p=t_sf((-1 if up else 1) * e.effect / e.se, e.df), power=None, mde=None, planned_mde=None,
             extend_days=None, se=e.se,
             winning_effect=None if level is None else winning_effect(e, level=level),
@@ -161,8 +161,8 @@ def test_findings_with_the_changes_applied_agree_with_the_world(world: World) ->
 def _finding(**changed) -> Finding:
     usual = Finding(
         metric="conversion", role="primary", direction="increase", status="ok", reason="", effect=0.03, low=0.01,
-        high=0.05, lift=0.03, p_adjusted=0.003, alpha=0.05, margin=None, margin_relative=False, ni_holds=None,
-        ni_bound=None, deterioration_p=0.99, power=None, mde=None, planned_mde=None, extend_days=None, se=0.01,
+        high=0.05, lift=0.03, p_adjusted=0.003, alpha=0.05, margin=None, margin_relative=False, margin_holds=None,
+        margin_bound=None, deterioration_p=0.99, power=None, mde=None, planned_mde=None, extend_days=None, se=0.01,
         winning_effect=0.0196, harmful_effect=0.0258,
     )  # fmt: skip
     return dataclasses.replace(usual, **changed)
@@ -170,7 +170,7 @@ def _finding(**changed) -> Finding:
 
 LATENCY = _finding(
     metric="latency", role="guardrail", direction="decrease", effect=1.5, lift=0.015, p_adjusted=None, margin=0.02,
-    margin_relative=True, ni_holds=False, ni_bound=0.02394, deterioration_p=0.02, se=0.54, winning_effect=None,
+    margin_relative=True, margin_holds=False, margin_bound=0.02394, deterioration_p=0.02, se=0.54, winning_effect=None,
     harmful_effect=1.39 * 2,
 )  # fmt: skip
 
@@ -192,11 +192,11 @@ def test_the_margin_is_named_in_words() -> None:
 
 
 def test_a_verdict_to_ship_says_what_it_hangs_on() -> None:
-    safe = dataclasses.replace(LATENCY, margin=0.05, ni_holds=True)
+    safe = dataclasses.replace(LATENCY, margin=0.05, margin_holds=True)
     assert _told(_finding(), safe).sentence == (
         "Would not ship (do not ship) if the effect on conversion were 0.0195 instead of 0.03."
     )
-    close = dataclasses.replace(LATENCY, margin=0.025, ni_holds=True)
+    close = dataclasses.replace(LATENCY, margin=0.025, margin_holds=True)
     assert _told(_finding(), close).sentence == (
         "Would not ship (rerun) if the margin of latency were 2.39 % instead of 2.5 %."
     )

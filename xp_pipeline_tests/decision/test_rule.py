@@ -17,16 +17,16 @@ from xp_pipeline.decision.verdict import Decision, Verdict
 
 NOTHING = Finding(
     metric="m", role="primary", direction="increase", status="ok", reason="", effect=0.1, low=-0.1, high=0.3, lift=0.05,
-    p_adjusted=0.2, alpha=0.05, margin=None, margin_relative=False, ni_holds=None, ni_bound=None, deterioration_p=0.8,
-    power=None, mde=None, planned_mde=None, extend_days=None,
+    p_adjusted=0.2, alpha=0.05, margin=None, margin_relative=False, margin_holds=None, margin_bound=None,
+    deterioration_p=0.8, power=None, mde=None, planned_mde=None, extend_days=None,
 )  # fmt: skip
 WIN = dataclasses.replace(NOTHING, p_adjusted=0.001)
 HARM = dataclasses.replace(NOTHING, effect=-0.1, lift=-0.05, p_adjusted=0.001, deterioration_p=0.0005)
 SAFE = dataclasses.replace(
-    NOTHING, metric="g", role="guardrail", margin=0.02, margin_relative=True, ni_holds=True, ni_bound=-0.01
+    NOTHING, metric="g", role="guardrail", margin=0.02, margin_relative=True, margin_holds=True, margin_bound=-0.01
 )
-UNSAFE = dataclasses.replace(SAFE, ni_holds=False, ni_bound=-0.024)
-UNKNOWN = dataclasses.replace(SAFE, status="insufficient_data", reason="an arm has no unit", ni_holds=None)
+UNSAFE = dataclasses.replace(SAFE, margin_holds=False, margin_bound=-0.024)
+UNKNOWN = dataclasses.replace(SAFE, status="insufficient_data", reason="an arm has no unit", margin_holds=None)
 
 
 def _decided(*findings: Finding, **changed: Any) -> Decision:
@@ -96,7 +96,7 @@ def test_an_interim_look_decides_only_what_crossed_its_boundary(findings: list[F
 
 
 def test_a_running_experiment_says_what_remains_and_what_was_not_tested() -> None:
-    untested = dataclasses.replace(SAFE, ni_holds=None)
+    untested = dataclasses.replace(SAFE, margin_holds=None)
     said = [reason.sentence for reason in _decided(CROSSED, untested, final=False, looks_left=1).reasons]
     assert "Guardrail g is not shown to be safe: it was not tested at this reading." in said
     assert "No boundary that decides was crossed; one planned look remains." in said
@@ -115,6 +115,44 @@ def test_the_last_look_needs_a_boundary_too_where_there_is_one() -> None:
     assert _decided(CROSSED).verdict == Verdict.SHIP
 
 
+SAME = dataclasses.replace(
+    NOTHING, effect=-0.001, lift=-0.001, margin=0.02, margin_relative=True, margin_holds=True, margin_bound=-0.012,
+    equivalence=True, se=0.006, margin_needed=0.012,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("finding", "verdict"),
+    [
+        (SAME, Verdict.SHIP),
+        (dataclasses.replace(SAME, deteriorated=True), Verdict.SHIP),
+        (dataclasses.replace(SAME, p_adjusted=0.001, effect=0.1, margin_holds=False), Verdict.DO_NOT_SHIP),
+        (dataclasses.replace(SAME, lift=-0.03, margin_holds=False, margin_bound=-0.041), Verdict.DO_NOT_SHIP),
+        (dataclasses.replace(SAME, margin_holds=False, margin_bound=-0.05), Verdict.RERUN),
+        (dataclasses.replace(SAME, margin_holds=False, deteriorated=True), Verdict.DO_NOT_SHIP),
+        (dataclasses.replace(SAME, margin_holds=None, margin_bound=None, margin_needed=None), Verdict.RERUN),
+    ],
+)
+def test_equivalence_wins_by_its_margin_alone(finding: Finding, verdict: Verdict) -> None:
+    """A significant difference inside the margins is none; precise data outside them settle it, imprecise do not."""
+    assert _decided(finding).verdict == verdict
+
+
+def test_between_looks_equivalence_needs_a_test() -> None:
+    assert _decided(SAME, final=False, looks_left=2).verdict == Verdict.SHIP
+    assert _decided(dataclasses.replace(SAME, margin_holds=None), final=False, looks_left=2).verdict == Verdict.RUNNING
+
+
+def test_the_nearest_margin_of_equivalence_is_named() -> None:
+    missed = dataclasses.replace(SAME, lift=-0.03, margin_holds=False, margin_bound=-0.041, margin_needed=0.0412)
+    decided = _decided(missed)
+    assert decided.counterfactual is not None
+    assert decided.counterfactual.changes[0].needed == pytest.approx(0.0413)
+    assert "Would ship if the margin of m were 4.13 % instead of 2 %." in [r.sentence for r in decided.reasons]
+    imprecise = dataclasses.replace(SAME, margin_holds=False, margin_bound=-0.039)
+    assert imprecise.units_needed == pytest.approx(4.0)
+
+
 def test_looks_that_remain_after_an_early_end_allow_to_go_on() -> None:
     decision = _decided(WIN, UNSAFE, looks_left=2)
     assert decision.verdict == Verdict.EXTEND
@@ -123,10 +161,10 @@ def test_looks_that_remain_after_an_early_end_allow_to_go_on() -> None:
 
 def test_a_rerun_is_advised_with_the_units_it_takes() -> None:
     """The bound is 1.5 points from the effect and must come within 1.1 of it: (1.5 / 1.1)^2 = 1.9 times the units."""
-    guardrail = dataclasses.replace(UNSAFE, lift=-0.009, ni_bound=-0.024)
+    guardrail = dataclasses.replace(UNSAFE, lift=-0.009, margin_bound=-0.024)
     said = " ".join(reason.sentence for reason in _decided(WIN, guardrail).reasons)
     assert "rerun with about 1.9 times the units" in said
-    hopeless = dataclasses.replace(UNSAFE, lift=-0.03, ni_bound=-0.05)
+    hopeless = dataclasses.replace(UNSAFE, lift=-0.03, margin_bound=-0.05)
     assert hopeless.units_needed is None
     assert "to settle it, rerun." in " ".join(reason.sentence for reason in _decided(WIN, hopeless).reasons)
 
@@ -164,8 +202,8 @@ findings = st.builds(
     alpha=st.just(0.05),
     margin=st.one_of(st.none(), st.floats(0.01, 0.5)),
     margin_relative=st.booleans(),
-    ni_holds=st.one_of(st.none(), st.booleans()),
-    ni_bound=st.one_of(st.none(), numbers),
+    margin_holds=st.one_of(st.none(), st.booleans()),
+    margin_bound=st.one_of(st.none(), numbers),
     deterioration_p=shares,
     power=shares,
     mde=shares,
@@ -189,7 +227,7 @@ def test_every_combination_has_a_verdict_and_reasons(found: list[Finding], final
     assert decision.reasons
     if decision.verdict == Verdict.SHIP:
         assert any(f.wins for f in found if f.role == "primary")
-        assert all(f.ni_holds for f in found if f.role == "guardrail")
+        assert all(f.margin_holds for f in found if f.role == "guardrail")
 
 
 @given(findings)

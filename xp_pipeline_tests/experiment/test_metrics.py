@@ -59,6 +59,8 @@ def test_registering_takes_the_settings_of_the_class() -> None:
         ({"role": "guardrail"}, "a guardrail needs a margin"),
         ({"margin": "2%"}, "only a guardrail has a margin"),
         ({"role": "guardrail", "margin": "two"}, "margin"),
+        ({"role": "guardrail", "margin": "2%", "equivalence": "2%"}, "both margin and equivalence"),
+        ({"equivalence": "-2%"}, "equivalence of spend is positive"),
         ({"cap": {"percentile": 200}}, "cap"),
         ({"cap": {"value": 5}, "log": True}, "either cap or log"),
         ({"metric_type": "proportion", "value_col": "converted", "cap": {"value": 1}}, "cap"),

@@ -47,7 +47,8 @@ TABLE = [
     "reason", "n_arm", "n_baseline", "mean_arm", "mean_baseline", "variance_arm", "variance_baseline", "effect", "se",
     "df", "ci_level", "ci_low", "ci_high", "interval_kind", "p_value", "p_adjusted", "family", "family_size",
     "ci_adjusted_low", "ci_adjusted_high", "significant", "lift", "lift_low", "lift_high", "cuped_applied",
-    "variance_reduction", "cap_value", "capped_share", "margin", "ni_bound", "ni_p_value", "ni_holds", "power", "mde",
+    "variance_reduction", "cap_value", "capped_share", "margin", "margin_bound", "margin_p_value", "margin_holds",
+    "power", "mde",
 ]  # fmt: skip
 
 

@@ -241,7 +241,7 @@ def test_the_end_publishes_nothing_more_and_the_weighted_reading_decides(tmp_pat
     assert "not to be decided on" in rows["bought", "welch"]["reason"]
     health = _health(world)
     assert health["srm", "all"] == health["allocation", "all"] == "passed"
-    assert rows["spent", "adaptively_weighted"]["ni_holds"]
+    assert rows["spent", "adaptively_weighted"]["margin_holds"]
     _assert_equal_to_the_statistics(world, entries)
     page = (tmp_path / "lake" / "reports" / "learnt" / "report.html").read_text()
     assert "weighted by the inverse of the published shares" in page

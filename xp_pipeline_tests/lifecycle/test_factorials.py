@@ -336,7 +336,7 @@ def test_a_factor_of_three_levels_is_compared_level_by_level(tmp_path: Path) -> 
     half = (mean[5] - mean[3] - (mean[2] - mean[0])) / 2
     assert found["colour=green:size", "factorial"]["effect"] == pytest.approx(half)
     guarded = results(workspace, "trial", "spend")
-    assert guarded["colour=blue", "factorial_cuped"]["ni_holds"] is not None
+    assert guarded["colour=blue", "factorial_cuped"]["margin_holds"] is not None
     assert guarded["colour=blue:size", "factorial_cuped"]["margin"] is None
     decided = [row["arm"] for row in read(workspace.folder.lake, "decisions", "trial").to_dicts()]
     assert decided == effects[:3]

@@ -85,7 +85,11 @@ def guardrail(metric: str, arm: str, effect: float, se: float, *, mean: float, m
     """A guardrail with a relative margin; lower is better."""
     bound = (effect + 1.645 * se) / mean
     usual = {"role": "guardrail", "direction": "decrease", "margin": margin, "margin_relative": True}
-    usual |= {"ni_bound": bound, "ni_p_value": 0.012 if bound < margin else 0.31, "ni_holds": bound < margin}
+    usual |= {
+        "margin_bound": bound,
+        "margin_p_value": 0.012 if bound < margin else 0.31,
+        "margin_holds": bound < margin,
+    }
     usual |= {"p_adjusted": None, "family": None, "family_size": None}
     usual |= {"significant": None, "ci_adjusted_low": None, "ci_adjusted_high": None}
     return result(metric, arm, effect, se, mean=mean, **{**usual, **values})

@@ -53,8 +53,8 @@ def rows(at: int, *, reading: bool = False) -> list[examples.Row]:
         "family_size": 1,
     }
     primary |= tested | kind | (stopped | {"p_adjusted": 0.0071} if at == 3 else {})
-    guard = {"interval_kind": "sequence", "p_value": None, "ni_p_value": None if at == 1 else 0.0031}
-    guard |= {"ni_holds": None if at == 1 else True, "stopped_look": None if at == 1 else 2, "ni_bound": None}
+    guard = {"interval_kind": "sequence", "p_value": None, "margin_p_value": None if at == 1 else 0.0031}
+    guard |= {"margin_holds": None if at == 1 else True, "stopped_look": None if at == 1 else 2, "margin_bound": None}
     wait = {"interval_kind": "sequence", "p_value": None, "p_adjusted": None, "significant": None, "power": None}
     binary = {"role": "primary", "metric_type": "proportion"}
     return [

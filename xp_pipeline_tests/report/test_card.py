@@ -36,7 +36,7 @@ def test_every_arm_has_a_verdict_of_its_own() -> None:
 
 def test_guardrails_carry_their_test() -> None:
     found = next(r for r in card.experiment_card(examples.healthy())["results"] if r["metric"] == "refund_rate")
-    assert (found["margin"], found["margin_relative"], found["ni_holds"]) == (0.05, True, True)
+    assert (found["margin"], found["margin_relative"], found["margin_holds"]) == (0.05, True, True)
 
 
 def test_a_withheld_card_has_no_number_in_its_results() -> None:

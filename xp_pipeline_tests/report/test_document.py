@@ -83,9 +83,9 @@ def test_a_log_scale_has_decimals_of_its_own() -> None:
         ({"significant": False}, Tone.NEUTRAL, "no clear difference"),
         ({"significant": None}, Tone.NEUTRAL, ""),
         ({"status": "insufficient_data"}, Tone.CAUTION, "too few units"),
-        ({"role": "guardrail", "significant": None, "ni_holds": True}, Tone.GOOD, "margin held"),
-        ({"role": "guardrail", "significant": None, "ni_holds": False}, Tone.CAUTION, "harm not excluded"),
-        ({"role": "guardrail", "significant": True, "ni_holds": False, "direction": "decrease"}, Tone.BAD, "worse"),
+        ({"role": "guardrail", "significant": None, "margin_holds": True}, Tone.GOOD, "margin held"),
+        ({"role": "guardrail", "significant": None, "margin_holds": False}, Tone.CAUTION, "harm not excluded"),
+        ({"role": "guardrail", "significant": True, "margin_holds": False, "direction": "decrease"}, Tone.BAD, "worse"),
     ],
 )
 def test_reading(values: dict[str, Any], tone: Tone, words: str) -> None:

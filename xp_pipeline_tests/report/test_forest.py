@@ -45,17 +45,23 @@ def test_a_guardrail_with_an_absolute_margin_is_drawn_where_its_margin_is() -> N
     row = examples.guardrail("page_load", "one_page", 0.01, 0.01, mean=2.0, margin=0.1, margin_relative=False)
     forest = drawn(row)
     assert forest.panels[0].title == "Absolute effect on page_load"
-    assert forest.panels[0].rows[0].margin == pytest.approx(forest.panels[0].axis.position(0.1))
+    assert forest.panels[0].rows[0].margin_high == pytest.approx(forest.panels[0].axis.position(0.1))
 
 
 def test_harm_lies_on_the_side_of_the_margin() -> None:
     worse_high = row_of(examples.healthy().main.forest, "refund_rate")
-    assert not worse_high.harm_is_low
+    assert worse_high.margin_low is None
+    assert worse_high.margin_high > 0.5
     falls = examples.guardrail("orders", "one_page", 0.0, 0.01, mean=1.0, margin=0.02, direction="increase")
     worse_low = row_of(drawn(falls), "orders")
-    assert worse_low.harm_is_low
-    assert worse_low.margin is not None
-    assert worse_low.margin < 0.5
+    assert worse_low.margin_high is None
+    assert worse_low.margin_low < 0.5
+
+
+def test_a_test_of_equivalence_has_a_margin_on_either_side() -> None:
+    same = examples.guardrail("orders", "one_page", 0.0, 0.01, mean=1.0, margin=0.02, margin_kind="equivalence")
+    row = row_of(drawn(same), "orders")
+    assert row.margin_low == pytest.approx(1 - row.margin_high)
 
 
 def test_the_estimate_beside_is_drawn_below() -> None:

@@ -216,7 +216,7 @@ def test_a_blocked_page_does_not_trust_the_status_of_its_rows() -> None:
 
 def test_an_interim_page_shows_bands_and_no_significance() -> None:
     rows = [r | {"interval_kind": "sequence"} for r in examples.healthy_results()]
-    hidden = ("p_value", "p_adjusted", "significant", "ni_bound", "ni_p_value", "ni_holds", "power")
+    hidden = ("p_value", "p_adjusted", "significant", "margin_bound", "margin_p_value", "margin_holds", "power")
     without = [r | dict.fromkeys(hidden) for r in rows]
     assert everything(examples.interim(results=rows)) == everything(examples.interim(results=without))
     source = html.render(examples.interim())

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from xp_pipeline.errors import SpecError
+from xp_pipeline.spec.binding import bind
 from xp_pipeline.spec.folder import find_root, load
 from xp_pipeline_tests.projects import project
 
@@ -61,6 +62,39 @@ def test_a_name_that_refers_to_nothing_is_found_by_file_and_line(
     with pytest.raises(SpecError) as caught:
         folder.experiment("trial")
     assert caught.value is problem
+
+
+SPEND: dict[str, Any] = {"metric": "spend", "equivalence": "2%"}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "analysis", "told"),
+    [
+        ({"primary": [SPEND | {"equivalence": "0%"}]}, {}, "positive, such as equivalence: 2%"),
+        ({"primary": [SPEND | {"equivalence": "-2%"}]}, {}, "positive, such as equivalence: 2%"),
+        ({"primary": [SPEND | {"equivalence": "two"}]}, {}, "a number (absolute) or a percentage"),
+        ({"primary": [SPEND | {"mde": "1%"}]}, {}, "its size is equivalence"),
+        ({"primary": [{"metric": "spend", "margin": "2%"}]}, {}, "which is a guardrail's"),
+        ({"primary": ["converted"], "guardrail": [SPEND | {"margin": "2%"}]}, {}, "a test has one of them"),
+        ({"primary": ["converted"], "guardrail": [{"metric": "spend", "margin": 0}]}, {}, "such as margin: 2%"),
+        ({"primary": ["converted"], "guardrail": ["spend"]}, {}, "needs a positive margin"),
+        ({"primary": [SPEND]}, {"primary_correction": "dunnett"}, "with equivalence take holm"),
+        ({"primary": [SPEND | {"override": {"log": True}}]}, {}, "which has no lift"),
+        ({"primary": ["spend"]}, {"looks": {"schedule": "always_valid", "method": "msprt"}}, "has no mde"),
+    ],
+)
+def test_a_test_that_cannot_be_is_refused_in_the_file(tmp_path: Path, metrics: Any, analysis: Any, told: str) -> None:
+    root = project(tmp_path, experiment={"metrics": metrics, "analysis": analysis})
+    with pytest.raises(SpecError) as caught:
+        bind(load(root), "trial")
+    assert told in str(caught.value)
+    assert "trial.yaml:" in str(caught.value)
+
+
+def test_a_test_of_equivalence_needs_no_effect_to_look_for(tmp_path: Path) -> None:
+    looks = {"schedule": "always_valid", "method": "msprt"}
+    root = project(tmp_path, experiment={"metrics": {"primary": [SPEND]}, "analysis": {"looks": looks}})
+    assert bind(load(root), "trial").experiment.metrics.primary[0].tolerated is not None
 
 
 def test_one_broken_file_leaves_the_others(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from xp_pipeline.errors import EvidenceError
 from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.looks import PRIMARY_SIDES
 from xp_pipeline.stats.boundaries import Look, next_look
 from xp_pipeline.stats.spending import Spending
 
@@ -49,7 +50,8 @@ def _ahead(
     bound: Bound, name: str, course: Sequence[Mapping[str, Any]], planned: Sequence[tuple[int, float]]
 ) -> list[tuple[int, float]]:
     looks, analysis = bound.looks, bound.experiment.analysis
-    two_sided = name.endswith("|benefit")
+    sides = PRIMARY_SIDES.get(name.rpartition("|")[2])
+    two_sided = sides == 2
     tests = len(bound.experiment.metrics.primary) * len(decided(bound))
     past = [_look(test, two_sided=two_sided) for test in course]
     try:
@@ -58,7 +60,7 @@ def _ahead(
                 past,
                 information=share,
                 spending=Spending(looks.spending, looks.parameter),
-                alpha=analysis.alpha / tests if two_sided else analysis.guardrail_alpha,
+                alpha=analysis.alpha / tests if sides else analysis.guardrail_alpha,
                 two_sided=two_sided,
                 final=place == len(planned),
             )

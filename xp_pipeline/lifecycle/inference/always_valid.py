@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xp_pipeline.lifecycle.comparisons import Comparison
+from xp_pipeline.lifecycle.inference.margins import declared
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.spec.experiment import MetricUse
@@ -32,10 +33,12 @@ def always_valid(
     """
     test = _Test(setting, occasion, metric, c, estimate, nonzero)
     row: Row = {"tests": {}}
-    if role == "primary":
-        row |= test.benefit(use, row["tests"])
     if role == "guardrail":
-        row |= test.margin(use, row["tests"])
+        row |= test.margin("margin", use, setting.margin_alpha(role), row["tests"])
+    elif role == "primary" and use.equivalence:
+        row |= test.equivalence(use, row["tests"])
+    elif role == "primary":
+        row |= test.benefit(use, row["tests"])
     return row | test.harm(row["tests"])
 
 
@@ -104,25 +107,32 @@ class _Test:
             "lift_low": lift.low, "lift_high": lift.high, "lift_status": str(lift.status), "lift_reason": lift.reason,
         }  # fmt: skip
 
-    def margin(self, use: MetricUse, tests: Row) -> Row:
-        """Non-inferiority of a guardrail: the one-sided bound of a confidence sequence clears the margin."""
-        assert use.margin is not None
-        alpha = self.setting.bound.experiment.analysis.guardrail_alpha
-        key, _, stopped = self.before("margin")
-        row: Row = {
-            "margin": use.margin.value, "margin_relative": use.margin.relative, "alpha": alpha,
-            "ni_holds": True if stopped else None, "ni_p_value": None, "p_value": None,
+    def equivalence(self, use: MetricUse, tests: Row) -> Row:
+        """Equivalence of a primary metric, at its Bonferroni share of alpha."""
+        size = self.setting.primary_tests
+        row = self.margin("equivalence", use, self.setting.level_alpha / size, tests)
+        whole = {"alpha": self.setting.level_alpha, "family": "primary:confidence_sequence", "family_size": size}
+        return row | whole
+
+    def margin(self, purpose: str, use: MetricUse, alpha: float, tests: Row) -> Row:
+        """Whether a confidence sequence clears the margin: on the side of harm, or for equivalence on both."""
+        assert use.tolerated is not None
+        key, _, stopped = self.before(purpose)
+        row: Row = declared(use) | {
+            "alpha": alpha, "margin_holds": True if stopped else None, "margin_p_value": None, "p_value": None,
             "interval_kind": "always_valid",
         }  # fmt: skip
         if stopped:
             row["stopped_look"] = stopped["look"]
-        between = self._between(2 * alpha, relative=use.margin.relative)
+        between = self._between(2 * alpha, relative=use.tolerated.relative)
         if between is None or not self.occasion.claims:
             return row
-        harmless = between[0] > -use.margin.value
-        tests[key] = {"look": self.occasion.number, "units": self._units, "crossed": int(harmless)}
-        row |= {"ni_bound": self._good * between[0], "ni_holds": bool(stopped or harmless)}
-        return row | ({"stopped_look": self.occasion.number} if harmless and not stopped else {})
+        worst = min(between[0], -between[1]) if use.equivalence else between[0]
+        holds = worst > -use.tolerated.value
+        tests[key] = {"look": self.occasion.number, "units": self._units, "crossed": int(holds)}
+        bound = between[0] if worst == between[0] else between[1]
+        row |= {"margin_bound": self._good * bound, "margin_holds": bool(stopped or holds)}
+        return row | ({"stopped_look": self.occasion.number} if holds and not stopped else {})
 
     def harm(self, tests: Row) -> Row:
         """Deterioration, one-sided, with a budget of its own."""

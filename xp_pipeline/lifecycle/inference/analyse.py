@@ -28,6 +28,7 @@ from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
 from xp_pipeline.spec.ledger import EntryKind
+from xp_pipeline.spec.looks import PRIMARY_SIDES
 from xp_pipeline.spec.phases import ExperimentState, Phase
 
 
@@ -176,7 +177,9 @@ def _spent(promise: Sealed, when: Occasion, tests: Mapping[str, Any]) -> float:
         return alpha if when.final else 0.0
     last: dict[str, float] = {}
     for taken in (*(look["tests"] for look in when.earlier), tests):
-        last |= {key: 2 * float(test["alpha_spent"]) for key, test in taken.items() if key.endswith("|benefit")}
+        for key, test in taken.items():
+            sides = PRIMARY_SIDES.get(key.rpartition("|")[2])
+            last |= {key: sides * float(test["alpha_spent"])} if sides else {}
     return min(math.fsum(last.values()), alpha)
 
 

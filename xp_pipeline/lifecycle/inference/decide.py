@@ -78,8 +78,8 @@ def _finding(row: Row) -> Finding:
         alpha=row["alpha"],
         margin=row.get("margin"),
         margin_relative=bool(row.get("margin_relative")),
-        ni_holds=row.get("ni_holds"),
-        ni_bound=row.get("ni_bound"),
+        margin_holds=row.get("margin_holds"),
+        margin_bound=row.get("margin_bound"),
         deterioration_p=None,
         power=row.get("power"),
         mde=row.get("mde"),
@@ -93,6 +93,7 @@ def _finding(row: Row) -> Finding:
         sure_effect=row.get("sure_effect"),
         harmful_effect=row.get("harmful_effect"),
         margin_needed=row.get("margin_needed"),
+        equivalence=row.get("margin_kind") == "equivalence",
     )
 
 

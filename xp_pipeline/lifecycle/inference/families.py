@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xp_pipeline.lifecycle.comparisons import decided
+from xp_pipeline.lifecycle.inference.margins import margin_test, needed
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.stats.dunnett import dunnett_family
 from xp_pipeline.stats.estimates import NAN
@@ -23,6 +24,8 @@ from xp_pipeline.stats.score import Counts, score_interval
 
 def adjust_families(setting: Setting, rows: list[Row]) -> None:
     """Adjust within families; each metric enters once, by its main reading, the others stand beside it.
+
+    It enters by the p-value of its own test, of a difference or of equivalence.
 
     Primary x treatment is one family, secondary another; contrasts, exploratory metrics and segments are
     families of their own. Guardrails are not adjusted: all of them must hold. Primary metrics tested along the
@@ -57,12 +60,16 @@ def _family_of(setting: Setting, row: Row, methods: Mapping[str, str]) -> str | 
 
 def _family(setting: Setting, rows: Sequence[Row], name: str, method: Any) -> None:
     alpha = setting.level_alpha
-    p_values = [row.get("p_value") for row in rows]
+    p_values = [_claimed(row) for row in rows]
     adjusted = adjust(p_values, method=method)
     size = sum(p is not None for p in adjusted)
     for i, (row, p) in enumerate(zip(rows, adjusted, strict=True)):
         _enter(row, f"{name}:{method}", size, p, alpha)
-        if name == "primary" and p is not None:
+        if p is None or name != "primary":
+            continue
+        if is_equivalence(row):
+            _within(setting, row, simultaneous_alpha(alpha, size) if method != "none" else alpha)
+        else:
             row["winning_effect"] = _threshold(row, critical_p(p_values, i, method=method, alpha=alpha))
             row["sure_effect"] = _threshold(row, simultaneous_alpha(alpha, size))
             if method != "none":
@@ -74,12 +81,14 @@ def _preferential(setting: Setting, rows: Sequence[Row], name: str, method: str)
     analysis, alpha = setting.bound.experiment.analysis, setting.level_alpha
     first = [row["role"] == "primary" for row in rows]
     weights = preferential_weights(first, primary_share=analysis.primary_share)
-    raw = [NAN if row.get("p_value") is None else row["p_value"] for row in rows]
+    raw = [NAN if (p := _claimed(row)) is None else p for row in rows]
     adjusted = weighted_bonferroni(raw, weights)
     size = sum(not math.isnan(p) for p in adjusted)
     for row, p, weight in zip(rows, adjusted, weights, strict=True):
         _enter(row, f"{name}:{method}", size, None if math.isnan(p) else float(p), alpha)
-        if row["status"] == "ok":
+        if row["status"] == "ok" and is_equivalence(row):
+            _within(setting, row, weight * alpha)
+        elif row["status"] == "ok":
             row["winning_effect"] = row["sure_effect"] = _threshold(row, weight * alpha)
             _simultaneous(row, weight * alpha)
 
@@ -101,7 +110,28 @@ def _dunnett(setting: Setting, rows: Sequence[Row], name: str, method: str) -> N
 
 
 def _enter(row: Row, family: str, size: int, p: float | None, alpha: float) -> None:
-    row |= {"p_adjusted": p, "family": family, "family_size": size, "significant": None if p is None else p <= alpha}
+    row |= {"p_adjusted": p, "family": family, "family_size": size}
+    claim = "margin_holds" if is_equivalence(row) else "significant"
+    row[claim] = None if p is None else p <= alpha
+
+
+def is_equivalence(row: Row) -> bool:
+    """Whether a row's own test is that of equivalence: of a guardrail it is no member of a family."""
+    return row.get("margin_kind") == "equivalence" and row["role"] != "guardrail"
+
+
+def _claimed(row: Row) -> float | None:
+    """The p-value of a row's own test; None where it has none."""
+    p: float | None = row.get("margin_p_value" if is_equivalence(row) else "p_value")
+    return None if p is None or math.isnan(p) else p
+
+
+def _within(setting: Setting, row: Row, alpha: float) -> None:
+    """The bound of a test of equivalence, and the margin it needed, at the level that its family leaves it."""
+    _, use = setting.roles[row["metric"]]
+    metric, estimate = setting.metrics[row["metric"]], row["estimate"]
+    row["margin_bound"] = margin_test(use, metric, estimate, alpha=alpha).bound
+    row |= needed(use, metric, estimate, alpha=alpha)
 
 
 def _threshold(row: Row, level: float) -> float | None:

@@ -10,8 +10,9 @@ from xp_pipeline.lifecycle.inference.always_valid import always_valid
 from xp_pipeline.lifecycle.inference.clustered import clustered_rows
 from xp_pipeline.lifecycle.inference.estimators import estimates, matured
 from xp_pipeline.lifecycle.inference.families import adjust_families
+from xp_pipeline.lifecycle.inference.margins import tested
 from xp_pipeline.lifecycle.inference.read_outs import read_out
-from xp_pipeline.lifecycle.inference.rows import Row, Setting, described, guarded, judged, withheld
+from xp_pipeline.lifecycle.inference.rows import Row, Setting, described, judged, withheld
 from xp_pipeline.lifecycle.inference.sequential import group_sequential
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading, decisive_variant
 from xp_pipeline.spec.experiment import MetricUse, RoleName
@@ -44,9 +45,9 @@ def _silence(row: Row) -> None:
     """Take away what only the final look says; what was tested along the looks stays."""
     del row["main"]
     if "tests" not in row:
-        row.update(p_value=None, significant=None, ni_p_value=None, ni_holds=None)
+        row.update(p_value=None, significant=None, margin_p_value=None, margin_holds=None)
     elif row["role"] not in ("primary", "guardrail"):
-        row["p_value"] = None
+        row.update(p_value=None, margin_p_value=None, margin_holds=None)
 
 
 def _population(setting: Setting, population: str, readings: Sequence[Reading]) -> Iterator[Row]:
@@ -97,7 +98,10 @@ def _rows(
             "decisive": main and population == setting.deciding and not segment,
             "mature_share": (usable.n_control + usable.n_treatment) / everyone if everyone else NAN,
         }
-        row |= guarded(setting, use, metric, usable) if role == "guardrail" and comparison.order == 1 else {}
+        if comparison.order == 1:
+            alpha = setting.margin_alpha(role)
+            row |= tested(use, metric, usable, alpha=alpha, final=setting.final)
+            row["alpha"] = alpha
         row |= judged(setting, role, use, metric, usable) if row["decisive"] else {}
         row["estimate"] = usable
         row |= _along_the_looks(setting, row, role, use, reading, comparison, usable)

@@ -36,6 +36,8 @@ def reanalyse(
         raise SpecError("alpha is out of range", found=alpha, allowed="between 0 and 0.5")
     if correction is not None and correction not in CORRECTIONS:
         raise SpecError("unknown correction", found=correction, allowed=", ".join(CORRECTIONS))
+    if correction == "dunnett" and any(use.equivalence for use in promise.bound.experiment.metrics.primary):
+        raise SpecError("dunnett corrects tests of a difference, not of equivalence", found=correction, allowed="holm")
     as_of = look.payload["as_of"]
     measured = workspace.read(experiment, Phase.ADJUSTED_METRICS, spec_hash=promise.spec_hash, as_of=as_of)
     summary = measured.manifest.summary

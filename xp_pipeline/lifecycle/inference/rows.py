@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xp_pipeline.decision.counterfactual import harmful_effect, smallest_margin
+from xp_pipeline.decision.counterfactual import harmful_effect
 from xp_pipeline.lifecycle.comparisons import Comparison, decided
+from xp_pipeline.lifecycle.inference.margins import needed
 from xp_pipeline.lifecycle.inference.strata import designed_strata
 from xp_pipeline.lifecycle.measurement.measure import Reading
 from xp_pipeline.lifecycle.schedule import Occasion, measured_metrics
@@ -18,7 +19,6 @@ from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import NAN, Estimate, Status
 from xp_pipeline.stats.means import t_sf
-from xp_pipeline.stats.noninferiority import NonInferiority, non_inferiority
 from xp_pipeline.stats.sequences import confidence_band
 from xp_pipeline.stats.spending import DETERIORATION_ALPHA
 
@@ -50,6 +50,10 @@ class Setting:
     @property
     def level_alpha(self) -> float:
         return self.alpha if self.alpha is not None else self.bound.experiment.analysis.alpha
+
+    def margin_alpha(self, role: str) -> float:
+        """One-sided level of a test against a margin, before the family it is in."""
+        return self.bound.experiment.analysis.guardrail_alpha if role == "guardrail" else self.level_alpha
 
     @property
     def primary_tests(self) -> int:
@@ -131,25 +135,6 @@ def described(
     }
 
 
-def guarded(setting: Setting, use: MetricUse, metric: Metric, estimate: Estimate) -> Row:
-    assert use.margin is not None
-    test: NonInferiority = non_inferiority(
-        estimate,
-        margin=use.margin.value,
-        relative=use.margin.relative,
-        increase_is_good=metric.direction == "increase",
-        alpha=setting.bound.experiment.analysis.guardrail_alpha,
-    )
-    return {
-        "margin": use.margin.value,
-        "margin_relative": use.margin.relative,
-        "ni_bound": test.bound if setting.final else NAN,
-        "ni_p_value": test.p_value,
-        "ni_holds": test.holds,
-        "alpha": setting.bound.experiment.analysis.guardrail_alpha,
-    }
-
-
 def judged(setting: Setting, role: str, use: MetricUse, metric: Metric, estimate: Estimate) -> Row:
     """What a verdict at the end of a fixed-horizon design reads: harm, and what would have changed it."""
     if not setting.final or role == "exploratory" or estimate.status != Status.OK:
@@ -159,22 +144,13 @@ def judged(setting: Setting, role: str, use: MetricUse, metric: Metric, estimate
         "harmed": harm <= setting.harm_level,
         "harmful_effect": harmful_effect(estimate, level=setting.harm_level),
     }
-    return row | needed_margin(use, metric, estimate, setting.bound.experiment.analysis.guardrail_alpha)
-
-
-def needed_margin(use: MetricUse, metric: Metric, estimate: Estimate, alpha: float) -> Row:
-    """The smallest margin of a guardrail that would have held."""
-    if use.margin is None:
-        return {}
-    rises = metric.direction == "increase"
-    needed = smallest_margin(estimate, relative=use.margin.relative, increase_is_good=rises, alpha=alpha)
-    return {"margin_needed": needed}
+    return row | needed(use, metric, estimate, alpha=setting.margin_alpha(role))
 
 
 def withheld(row: Row, reason: str) -> Row:
     """The row of a blocked estimate: everything measured is gone, what it would have been about stays."""
     kept = (
         "metric", "metric_type", "role", "direction", "segment", "segment_value", "arm", "baseline", "population",
-        "estimator", "main", "decisive", "interval_kind", "margin", "margin_relative", "alpha",
+        "estimator", "main", "decisive", "interval_kind", "margin", "margin_relative", "margin_kind", "alpha",
     )  # fmt: skip
     return {key: row[key] for key in kept if key in row} | {"status": str(Status.BLOCKED), "reason": reason}

@@ -13,7 +13,8 @@ from typing import Any
 
 from xp_pipeline.decision.counterfactual import harmful_effect, winning_effect
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.inference.rows import Row, Setting, needed_margin
+from xp_pipeline.lifecycle.inference.margins import declared, margin_test, needed
+from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.spec.experiment import MetricUse
@@ -23,7 +24,6 @@ from xp_pipeline.stats.boundaries import Look, crossing, grown, next_look, repea
 from xp_pipeline.stats.estimates import Estimate, Relative, Status
 from xp_pipeline.stats.futility import futility_bounds
 from xp_pipeline.stats.means import t_sf
-from xp_pipeline.stats.noninferiority import NonInferiority, non_inferiority
 from xp_pipeline.stats.sequences import burn_in, confidence_band
 from xp_pipeline.stats.spending import Spending
 from xp_pipeline.stats.stagewise import stagewise
@@ -87,10 +87,12 @@ def group_sequential(
         occasion = replace(occasion, claims=False)
     test = _Test(setting, occasion, use, metric, c, estimate)
     row: Row = {"tests": {}}
-    if role == "primary":
-        row |= test.benefit(row["tests"])
     if role == "guardrail":
-        row |= test.margin(row["tests"])
+        row |= test.margin("margin", setting.margin_alpha(role), row["tests"])
+    elif role == "primary" and use.equivalence:
+        row |= test.equivalence(row["tests"])
+    elif role == "primary":
+        row |= test.benefit(row["tests"])
     row |= test.harm(row["tests"])
     return row | ({"reason": waits} if waits else {})
 
@@ -141,7 +143,7 @@ class _Test:
     def _futile(self, found: Course, z: float) -> bool:
         """Whether the planned effect has become so improbable that stopping is advised, without binding anyone."""
         looks, analysis = self.setting.bound.looks, self.setting.bound.experiment.analysis
-        effect = absolute(self.use, self.estimate.mean_control)
+        effect = absolute(self.use.mde, self.estimate.mean_control)
         if not looks.futility or self.occasion.final or effect is None:
             return False
         drift = effect / self.estimate.se / math.sqrt(found.looks[-1].information)
@@ -174,43 +176,44 @@ class _Test:
             "ci_low": s.low, "ci_high": s.high, "ci_level": s.level, "interval_kind": "stagewise",
         } | ({} if self.metric.log else _lift(s.relative))  # fmt: skip
 
-    def margin(self, tests: Row) -> Row:
-        """Non-inferiority of a guardrail, one-sided, spending along the same looks."""
-        use = self.use
-        assert use.margin is not None
-        hypothesis = self.hypothesis("margin", self.setting.bound.experiment.analysis.guardrail_alpha)
+    def equivalence(self, tests: Row) -> Row:
+        """Equivalence of a primary metric, at its Bonferroni share of alpha.
+
+        Both one-sided tests must be past the boundary at one look, which at a true margin is rarer than for one.
+        """
+        size = self.setting.primary_tests
+        row = self.margin("equivalence", self.setting.level_alpha / size, tests)
+        p = row["margin_p_value"]
+        return row | {
+            "alpha": self.setting.level_alpha, "p_adjusted": None if p is None else min(1.0, p * size),
+            "family": f"primary:{self.setting.bound.looks.spending}", "family_size": size,
+        }  # fmt: skip
+
+    def margin(self, purpose: str, alpha: float, tests: Row) -> Row:
+        """The test of a margin, one-sided, spending along the same looks."""
+        hypothesis = self.hypothesis(purpose, alpha)
         found = self.course(hypothesis)
-        row: Row = {
-            "margin": use.margin.value, "margin_relative": use.margin.relative, "alpha": hypothesis.alpha,
-            "ni_holds": True if found.crossed else None, "ni_p_value": None, "p_value": None,
+        row: Row = declared(self.use) | {
+            "alpha": alpha, "margin_holds": True if found.crossed else None, "margin_p_value": None, "p_value": None,
         }  # fmt: skip
         if found.stopped:
             row |= {"stopped_look": found.stopped["look"]} | found.stopped["said"]
         if not found.new or self.estimate.status != Status.OK:
             return row
         look = found.looks[-1]
-        test = self._non_inferiority(use, t_sf(look.upper, math.inf))
+        level = max(t_sf(look.upper, math.inf), 1e-12)
+        test = margin_test(self.use, self.metric, self.estimate, alpha=level)
         if test.status != Status.OK:
             return row
         z = z_of_p(test.p_value)
         holds = look.crossed(z) == 1
         stopped = holds or self.occasion.final
-        said = {"ni_p_value": _stage_p(found.looks, z), "ni_bound": test.bound} if stopped else {}
+        said = {"margin_p_value": _stage_p(found.looks, z), "margin_bound": test.bound} if stopped else {}
         tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, said)
-        row |= {"ni_holds": holds, "ni_bound": test.bound, "information": look.information, "boundary": look.upper}
-        row |= {"statistic": z, "alpha_spent": look.alpha_spent} | said
-        row |= needed_margin(use, self.metric, self.estimate, max(t_sf(look.upper, math.inf), 1e-12))
+        row |= {"margin_holds": holds, "margin_bound": test.bound, "information": look.information}
+        row |= {"boundary": look.upper, "statistic": z, "alpha_spent": look.alpha_spent} | said
+        row |= needed(self.use, self.metric, self.estimate, alpha=level)
         return row | ({"stopped_look": self.occasion.number} if holds else {})
-
-    def _non_inferiority(self, use: MetricUse, level: float) -> NonInferiority:
-        assert use.margin is not None
-        return non_inferiority(
-            self.estimate,
-            margin=use.margin.value,
-            relative=use.margin.relative,
-            increase_is_good=self.metric.direction == "increase",
-            alpha=max(level, 1e-12),
-        )
 
     def harm(self, tests: Row) -> Row:
         """Deterioration, one-sided, with a budget of its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from xp_pipeline.design.aims import Aim, Detect, RuleOut
+from xp_pipeline.design.aims import Aim, Detect, Equate, RuleOut
 from xp_pipeline.design.levels import family_level, joint_power
 from xp_pipeline.design.schedules import scheduled
 from xp_pipeline.lifecycle.comparisons import decided
@@ -20,20 +20,21 @@ DAY = timedelta(days=1)
 def aim_of(bound: Bound, role: RoleName, use: MetricUse, metric: Metric) -> Aim:
     """What the experiment is to show about a metric, the same for every arm.
 
-    Primary metrics share alpha as the analysis will share it; a guardrail rules out its margin one-sided; of
-    secondary and exploratory ones, whose correction depends on what is found, the uncorrected level is planned.
+    Primary metrics share alpha as the analysis will share it; a margin is tested one-sided, of equivalence on both
+    sides; of secondary and exploratory ones, whose correction depends on what is found, the uncorrected level is
+    planned.
     """
     analysis = bound.experiment.analysis
     days = planned_days(bound)
     good = metric.direction == "increase"
-    if role == "guardrail" and use.margin:
-        rates = scheduled(
-            bound.looks, alpha=analysis.guardrail_alpha, power=power_of_each(bound), days=days, two_sided=False
-        )
+    primary, guardrail = role == "primary", role == "guardrail"
+    power = power_of_each(bound) if primary or guardrail else analysis.power
+    alpha = level_of_each(bound) if primary else analysis.guardrail_alpha if guardrail else analysis.alpha
+    rates = scheduled(bound.looks, alpha=alpha, power=power, days=days, two_sided=not use.tolerated)
+    if use.equivalence:
+        return Equate(use.equivalence.value, use.equivalence.relative, rates)
+    if use.margin:
         return RuleOut(use.margin.value, use.margin.relative, good, rates)
-    primary = role == "primary"
-    alpha, power = (level_of_each(bound), power_of_each(bound)) if primary else (analysis.alpha, analysis.power)
-    rates = scheduled(bound.looks, alpha=alpha, power=power, days=days)
     if use.mde is None or use.mde.value == 0:
         return Detect(None, increase_is_good=good, rates=rates)
     return Detect(abs(use.mde.value), use.mde.relative, good, rates)

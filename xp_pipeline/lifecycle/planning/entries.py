@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xp_pipeline.design.aims import Aim, RuleOut, Shares
+from xp_pipeline.design.aims import Aim, Detect, Equate, RuleOut, Shares
 from xp_pipeline.design.baseline import Baseline
 from xp_pipeline.design.history import History
 from xp_pipeline.design.replay import LONGEST, replay, run_time
@@ -13,6 +13,8 @@ from xp_pipeline.errors import EvidenceError
 
 SHORTEST_CURVE = 14
 POINTS = 60
+
+_AIMS = {Detect: "detect", RuleOut: "rule_out", Equate: "equate"}
 
 Entry = dict[str, Any]
 
@@ -56,7 +58,7 @@ def at_units(aim: Aim, baseline: Baseline, *, shares: Shares, units: float) -> E
 def _rates(aim: Aim) -> Entry:
     return {
         "n": None,
-        "aim": "rule_out" if isinstance(aim, RuleOut) else "detect",
+        "aim": _AIMS[type(aim)],
         "alpha": aim.rates.alpha,
         "power": aim.rates.power,
         "inflation": aim.rates.inflation,
@@ -93,7 +95,7 @@ def _sized(aim: Aim, baseline: Baseline, shares: Shares) -> Entry:
     if math.isnan(wanted):
         return {}
     size = aim.size(baseline, shares)
-    named = {"margin": wanted} if isinstance(aim, RuleOut) else {"planned_effect": wanted}
+    named = {"planned_effect": wanted} if isinstance(aim, Detect) else {"margin": wanted}
     relative = baseline.lift(wanted)
     return named | {
         "wanted_relative": None if math.isnan(relative) else relative,

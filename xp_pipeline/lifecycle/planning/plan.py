@@ -27,8 +27,8 @@ from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import Manifest
 from xp_pipeline.spec.binding import Bound
-from xp_pipeline.spec.experiment import MetricUse
 from xp_pipeline.spec.phases import ExperimentState, Phase
+from xp_pipeline.spec.values import Amount
 
 DEFAULT_PLANNED_UNITS = 10_000
 
@@ -115,9 +115,13 @@ def read_powers(workspace: Workspace, promise: Sealed, rows: Sequence[dict[str, 
         alpha = level_of_each(promise.bound, alpha=row["alpha"]) if primary else row["alpha"]
         asked = power_of_each(promise.bound) if primary else promise.bound.experiment.analysis.power
         row["mde"] = _detectable(row["se"], row["df"], alpha, asked)
-        effect = absolute(uses[row["metric"]], row["mean_baseline"])
+        use = uses[row["metric"]]
+        effect = absolute(use.mde, row["mean_baseline"])
         if effect:
             row["power"] = _power(effect, row["se"], row["df"], alpha)
+        elif use.equivalence:
+            margin = absolute(use.equivalence, row["mean_baseline"]) or math.nan
+            row["power"] = max(0.0, 2 * _power(margin, row["se"], row["df"], 2 * alpha) - 1)
 
 
 def _power(effect: float, se: float, df: float, alpha: float) -> float:
@@ -129,14 +133,16 @@ def _detectable(se: float, df: float, alpha: float, power: float) -> float:
     return smallest(lambda effect: _power(effect, se, df, alpha) >= power, low=0.0, start=se, largest=1e9 * se)
 
 
-def absolute(use: MetricUse, mean: float) -> float | None:
-    """The effect worth detecting in the metric's unit."""
-    if use.mde is None:
+def absolute(amount: Amount | None, mean: float) -> float | None:
+    """An effect or margin in the metric's unit."""
+    if amount is None:
         return None
-    return use.mde.value * abs(mean) if use.mde.relative else use.mde.value
+    return amount.value * abs(mean) if amount.relative else amount.value
 
 
 def planned_effects(promise: Sealed, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with the effect each was planned for, which the decision holds its precision against."""
     uses = {use.metric: use for _, use in promise.bound.experiment.metrics.items()}
-    return [row | {"planned_mde": absolute(uses[row["metric"]], row.get("mean_baseline") or math.nan)} for row in rows]
+    return [
+        row | {"planned_mde": absolute(uses[row["metric"]].mde, row.get("mean_baseline") or math.nan)} for row in rows
+    ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args
 
-from xp_pipeline.design.aims import Aim, Detect, RuleOut
+from xp_pipeline.design.aims import Aim, Detect, Equate, RuleOut
 from xp_pipeline.design.baseline import (
     Baseline,
     Kind,
@@ -45,7 +45,7 @@ class Numbers:
             the correlation of both.
         explained: Share of variance that covariates remove.
         cluster_size, cluster_correlation, cluster_variation: Units a cluster, how alike, and the sizes' variation.
-        mde, margin: What to detect, or what harm to rule out; of both, the margin.
+        mde, margin, equivalence: What to detect, what harm to rule out, or what change to call none; one of them.
         increase_is_good: Direction of the metric.
         weights: Relative sizes of the arms, control first.
         metrics, guardrails: Primary metrics that share alpha, and guardrails that must hold.
@@ -70,6 +70,7 @@ class Numbers:
     cluster_variation: float = 0.0
     mde: Amount | None = None
     margin: Amount | None = None
+    equivalence: Amount | None = None
     increase_is_good: bool = True
     weights: tuple[float, ...] = (0.5, 0.5)
     metrics: int = 1
@@ -179,6 +180,8 @@ def _shares(weights: tuple[float, ...]) -> tuple[float, ...]:
 
 def _aim(numbers: Numbers, shares: tuple[float, ...]) -> Aim:
     held = 1 + numbers.guardrails
+    if sum(amount is not None for amount in (numbers.mde, numbers.margin, numbers.equivalence)) > 1:
+        raise EvidenceError("a plan is for one test", allowed="--mde, --margin or --equivalence")
     if numbers.margin:
         rates = scheduled(
             numbers.looks, alpha=numbers.alpha, power=joint_power(numbers.power, held), days=numbers.days,
@@ -186,7 +189,12 @@ def _aim(numbers: Numbers, shares: tuple[float, ...]) -> Aim:
         )  # fmt: skip
         return RuleOut(numbers.margin.value, numbers.margin.relative, numbers.increase_is_good, rates)
     level = family_level(numbers.alpha, correction=numbers.correction, shares=shares, metrics=numbers.metrics)
-    rates = scheduled(numbers.looks, alpha=level, power=joint_power(numbers.power, held), days=numbers.days)
+    rates = scheduled(
+        numbers.looks, alpha=level, power=joint_power(numbers.power, held), days=numbers.days,
+        two_sided=not numbers.equivalence,
+    )  # fmt: skip
+    if numbers.equivalence:
+        return Equate(numbers.equivalence.value, numbers.equivalence.relative, rates)
     if not numbers.mde:
         return Detect(None, increase_is_good=numbers.increase_is_good, rates=rates)
     return Detect(numbers.mde.value, numbers.mde.relative, numbers.increase_is_good, rates)
@@ -207,7 +215,7 @@ def _entry(
     made = planned(aim, shares=shares, history=history or baseline, days=numbers.days)
     if numbers.units is None:
         if made["n"] is None and "mde" not in made and not history:
-            raise EvidenceError("nothing to plan", allowed="--mde or --margin, --units, or --per-day")
+            raise EvidenceError("nothing to plan", allowed="--mde, --margin or --equivalence, --units, or --per-day")
         return made
     if not 0 < numbers.units < math.inf:
         raise EvidenceError("an experiment has some units", found=f"{numbers.units:g}", allowed="above 0")
@@ -232,9 +240,9 @@ def _powers(aim: Detect, baseline: Baseline, shares: tuple[float, float], units:
 
 
 def _said(numbers: Numbers, aim: Aim, shares: tuple[float, ...]) -> list[str]:
-    sides = "One-sided" if isinstance(aim, RuleOut) else "Two-sided"
+    sides = {Detect: "Two-sided", RuleOut: "One-sided", Equate: "Two one-sided tests at"}[type(aim)]
     tests = numbers.metrics * (len(shares) - 1)
-    family = f" ({numbers.correction} over {tests})" if tests > 1 and isinstance(aim, Detect) else ""
+    family = f" ({numbers.correction} over {tests})" if tests > 1 and not isinstance(aim, RuleOut) else ""
     sentences = [f"{sides} level {aim.rates.alpha:.3g}{family}, power {aim.rates.power:.3g}."]
     if numbers.guardrails:
         sentences.append(f"So that all {1 + numbers.guardrails} tests that must succeed do with {numbers.power:g}.")

@@ -90,7 +90,6 @@ def test_bad_settings_are_refused_with_their_line(tmp_path: Path) -> None:
     for analysis, told in (
         ({"post_stratify": "region"}, "unknown segment 'region'"),
         ({"resampling": "magic"}, "jackknife"),
-        ({"looks": {"schedule": "always_valid", "method": "msprt"}}, "has no mde"),
     ):
         root = project(tmp_path, experiment={"segments": ["country"], "analysis": analysis})
         problems = [str(problem) for problem in Workspace.open(root).folder.problems]

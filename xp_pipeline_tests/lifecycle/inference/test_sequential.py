@@ -186,8 +186,8 @@ def test_guardrails_spend_along_the_same_looks_one_sided(tmp_path: Path) -> None
     for row, look in zip(bounds, planned, strict=True):
         if row["boundary"] is not None:
             assert row["boundary"] == pytest.approx(look.upper, rel=1e-9)
-    assert bounds[-1]["ni_holds"] is True
-    assert bounds[-1]["ni_bound"] is not None
+    assert bounds[-1]["margin_holds"] is True
+    assert bounds[-1]["margin_bound"] is not None
     assert bounds[-1]["harmed"] is False
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from xp_pipeline.design.aims import Equate, Rates
 from xp_pipeline.design.baseline import Baseline, normal_density, quantile_variance, ratio_variance
 from xp_pipeline.design.levels import many_arms_level
 from xp_pipeline.design.sample_size import non_inferiority_sample_size, sample_size
@@ -61,10 +62,21 @@ def test_guardrails_covariates_clusters_and_looks_all_count() -> None:
     assert sequential["n"] == pytest.approx(1.0491 * plain, rel=1e-3)
     assert _planned(sd=1.0, looks=Looks(schedule="always_valid"))["n"] > 1.5 * plain
     margin = Amount(value=0.02, relative=True)
-    guard = _planned(sd=1.0, margin=margin, guardrails=1)
+    guard = _planned(sd=1.0, mde=None, margin=margin, guardrails=1)
     baseline = Baseline(0.1, 1.0)
     wanted = non_inferiority_sample_size(baseline, margin=0.02, relative=True, power=0.9)
     assert guard["n"] == wanted.treatment
+
+
+def test_a_plan_for_equivalence_shares_alpha_like_any_primary_metric() -> None:
+    baseline, two = Baseline(0.1, 1.0), Amount(value=0.02, relative=True)
+    entry = _planned(sd=1.0, mde=None, equivalence=two, metrics=2)
+    assert entry["aim"] == "equate"
+    wanted = Equate(0.02, relative=True, rates=Rates(0.025, 0.8)).size(baseline, (0.5, 0.5))
+    assert (entry["n"], entry["margin"]) == (wanted.treatment, pytest.approx(0.002))
+    assert entry["n"] > non_inferiority_sample_size(baseline, margin=0.02, relative=True, alpha=0.025).treatment
+    with pytest.raises(EvidenceError, match="one test"):
+        _planned(sd=1.0, equivalence=two)
 
 
 def test_run_times_include_the_window() -> None:
@@ -119,7 +131,7 @@ def test_units_in_place_of_time_give_power_and_what_is_in_reach() -> None:
     ({"days": 0.0}, "runs for some days"),
     ({"days": math.nan}, "runs for some days"),
     ({"units": -5.0}, "some units"),
-    ({"margin": Amount(value=0.0, relative=True)}, "harm tolerated"),
+    ({"mde": None, "margin": Amount(value=0.0, relative=True)}, "harm tolerated"),
 ])  # fmt: skip
 def test_what_cannot_be_is_one_line(typed: dict[str, Any], word: str) -> None:
     with pytest.raises(EvidenceError, match=word) as problem:

@@ -4,8 +4,8 @@
 
 Picks run on one thread, and are counted by the second of its CPU. For assignments, each user is assigned through
 ``SqliteStore`` and, in turn, the same row is committed bare to a SQLite file in the same folder and durability mode, so
-that both see the same disk at the same time; the ratio is that of their 99th percentiles, round by round. Nothing else
-should run: in NORMAL mode both take microseconds, and a busy machine shows in their tails.
+that both see the same disk at the same time; the ratios are those of their 99th percentiles and medians, round by
+round. Nothing else should run: in NORMAL mode both take microseconds, and a busy machine shows in their tails.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ async def _rate_in_loop(pyrosper: Pyrosper, times: int) -> float:
 
 
 def _first(folder: Path, users: int, mode: Durability) -> tuple[list[float], list[float]]:
-    """Milliseconds of each bare commit and of each first assignment."""
+    """Microseconds of each bare commit and of each first assignment."""
     folder.mkdir()
     bare = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
     bare.execute("PRAGMA journal_mode = WAL")
@@ -110,8 +110,8 @@ def _first(folder: Path, users: int, mode: Durability) -> tuple[list[float], lis
         bare.execute("COMMIT")
         committed = time.perf_counter()
         experiment.choose_sync(user)
-        floor.append((committed - began) * 1e3)
-        ours.append((time.perf_counter() - committed) * 1e3)
+        floor.append((committed - began) * 1e6)
+        ours.append((time.perf_counter() - committed) * 1e6)
     bare.close()
     if experiment.store:
         experiment.store.close()
@@ -119,15 +119,15 @@ def _first(folder: Path, users: int, mode: Durability) -> tuple[list[float], lis
 
 
 def _print_first(mode: Durability, rounds: list[tuple[list[float], list[float]]]) -> None:
-    ratios = [_p99(ours) / _p99(floor) for floor, ours in rounds]
-    medians = [statistics.median(ours) / statistics.median(floor) for floor, ours in rounds]
-    print(
-        f"first assignment, synchronous={mode}: p99 / bare commit's p99 = {statistics.median(ratios):.2f} "
-        f"[{min(ratios):.2f}, {max(ratios):.2f}] over {len(rounds)} rounds; "
-        f"medians' ratio {statistics.median(medians):.2f}; "
-        f"p99 {statistics.median(_p99(ours) for _, ours in rounds):.2f} ms, "
-        f"bare {statistics.median(_p99(floor) for floor, _ in rounds):.2f} ms"
-    )
+    measures: dict[str, Callable[[list[float]], float]] = {"p99": _p99, "median": statistics.median}
+    for what, of in measures.items():
+        floors, ours = [of(floor) for floor, _ in rounds], [of(times) for _, times in rounds]
+        ratios = [mine / floor for mine, floor in zip(ours, floors, strict=True)]
+        print(
+            f"first assignment, synchronous={mode}, {what}: {statistics.median(ratios):.2f} times a bare commit's "
+            f"[{min(ratios):.2f}, {max(ratios):.2f}] over {len(rounds)} rounds; "
+            f"{statistics.median(ours):.0f} and {statistics.median(floors):.0f} microseconds"
+        )
 
 
 def _p99(times: list[float]) -> float:

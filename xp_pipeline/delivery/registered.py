@@ -174,13 +174,11 @@ class RegisteredExperiment(ServedExperiment):
         assigned = self._assign({**(fields or {}), UNIT: user})
         if assigned is None:
             return self.control_choice("outside")
-        choice = Choice(self._positions[assigned.arm], "assigned", assigned.propensity, assigned.version)
-        if self.store is not None:
-            row = UserVariant(self.id, choice.index, unit, None, choice.propensity, choice.version)
-            held = self.store.assignment(self.id, unit) or self.store.assign(row)
-            if held is None:
-                return self.control_choice("disabled")
-            choice = Choice(self.stored_index(held), "assigned", held.propensity, held.version)
+        first = UserVariant(self.id, self._positions[assigned.arm], unit, None, assigned.propensity, assigned.version)
+        held = first if self.store is None else self.store.assignment(self.id, unit) or self.store.assign(first)
+        if held is None:
+            return self.control_choice("disabled")
+        choice = Choice(self.stored_index(held), "assigned", held.propensity, held.version)
         with self._remembering:
             while len(self._known) >= self._remember:
                 del self._known[next(iter(self._known))]

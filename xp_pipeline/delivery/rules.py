@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,8 @@ from xp_pipeline.delivery.programs import program_assigner
 from xp_pipeline.delivery.protocols import Assigned, Assigner
 from xp_pipeline.errors import SpecError
 from xp_pipeline.language import buckets
+from xp_pipeline.language.rules import Rule, ranges
+from xp_pipeline.language.tree import ExperimentAST, ExperimentGroup
 
 
 def _now() -> datetime:
@@ -71,11 +74,13 @@ def within(design: Design, assign: Assigner) -> Assigner:
 
 
 def _shares(design: Design) -> Assigner:
-    shares, salt, version = dict(design.shares or {}), design.salt, f"{design.rule}@{design.digest[:12]}"
+    shares, salt, version = design.shares or {}, design.salt, f"{design.rule}@{design.digest[:12]}"
+    parts = ranges("v2", [ExperimentGroup(arm, share) for arm, share in shares.items()], where=design.experiment)
+    ends = [part.end for part in parts]
+    arms = [Assigned(part.arm, shares[part.arm], version) for part in parts]
 
     def assign(fields: Mapping[str, Any]) -> Assigned:
-        arm = buckets.choose(buckets.bucket(salt, fields[UNIT]), shares)
-        return Assigned(arm, shares[arm], version)
+        return arms[bisect_right(ends, buckets.bucket(salt, fields[UNIT]))]
 
     return assign
 
@@ -101,8 +106,6 @@ def _in_force(steps: tuple[Step, ...], now: datetime) -> Step | None:
 
 def _program(design: Design) -> Assigner:
     from xp_pipeline.language.program import Program
-    from xp_pipeline.language.rules import Rule
-    from xp_pipeline.language.tree import ExperimentAST, ExperimentGroup
 
     rule: Rule = design.rule  # type: ignore[assignment]
     settings: Any = {"rule": rule, "default_salt": design.salt, "default_splitters": (design.unit,)}

@@ -183,6 +183,8 @@ def test_a_locked_store_serves_control_to_the_new_and_their_arm_to_the_known(
     assert (picks.pick(CHECKOUT), picks.choices["checkout"].reason) == ("control", "store_error")
     assert "serves control" in caplog.text
     assert log.stats.offered == 1
+    restarted = _served(root, store=SqliteStore(path, timeout=0.05))
+    assert restarted.choose_sync(treated) == experiment.choose_sync(treated)
     holder.execute("ROLLBACK")
     holder.close()
     assert pyrosper.set_for_user_sync(new).pick(CHECKOUT) != "control"

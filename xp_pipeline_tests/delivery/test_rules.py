@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from xp_pipeline.delivery import RegisteredExperiment, read_design
+from xp_pipeline.delivery import Design, RegisteredExperiment, read_design
 from xp_pipeline.delivery.rules import assigner
 from xp_pipeline.design.assigning import Rule
 from xp_pipeline.errors import SpecError
+from xp_pipeline.language import buckets
 from xp_pipeline.lifecycle.run import run_phase
 from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.workspace import Workspace
@@ -83,6 +89,20 @@ def test_the_served_arm_is_the_one_that_the_pipeline_computes(tmp_path: Path, as
             country = ("DE", "NO")[unit % 2]
             served = serve({"unit": unit, "id": unit, "country": country})
             assert (served.arm if served else None) == rule.ask({"id": unit, "country": country}, at=moment).arm, unit
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.3, 1 / 3, 0.5]) | st.floats(0, 1), min_size=1, max_size=6), st.data())
+def test_shares_are_cut_where_the_bucket_rule_cuts_them(weights: list[float], data: st.DataObject) -> None:
+    assume(sum(weights) > 1e-6)
+    shares = {f"arm{i}": weight / sum(weights) for i, weight in enumerate(weights)}
+    design = Design("trial", tuple(shares), "arm0", shares, "v2", "salt", None, None, "hash", "digest")
+    cuts = [cut for cut in accumulate(shares.values()) if cut < 1]
+    near = [math.nextafter(cut, side) for cut in cuts for side in (0.0, cut, 1.0)]
+    u = data.draw(st.sampled_from([0.0, *(x for x in near if x < 1)]) | st.floats(0, 1, exclude_max=True))
+    with mock.patch.object(buckets, "bucket", return_value=u):
+        assigned = assigner(design)({"unit": "u"})
+    arm = buckets.choose(u, shares)
+    assert assigned == (arm, shares[arm], "v2@digest")
 
 
 def test_a_program_is_served_with_the_fields_it_reads(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,35 @@ def test_the_first_writer_wins(store: Store) -> None:
     one = store.assign(UserVariant(experiment.id, 1, "u", None, 0.3, "a@1"))
     two = store.assign(UserVariant(experiment.id, 2, "u", None, None, "b@1"))
     assert one == two == UserVariant(experiment.id, 1, "u", None, 0.3, "a@1")
+
+
+@pytest.mark.parametrize("propensity", [None, 1 / 3, 1.0])
+def test_what_assigning_gives_is_what_is_stored(store: Store, propensity: float | None) -> None:
+    experiment = _enabled(store)
+    given = store.assign(UserVariant(experiment.id, 2, "u", None, propensity, "a@1"))
+    assert given == store.assignment(experiment.id, "u") == UserVariant(experiment.id, 2, "u", None, propensity, "a@1")
+
+
+def test_threads_that_assign_one_user_differently_agree(store: Store) -> None:
+    experiment = _enabled(store)
+    seen: list[list[int]] = [[] for _ in range(3)]
+    together = threading.Barrier(3)
+
+    def assign(mine: int) -> None:
+        together.wait()
+        for user in range(100):
+            held = store.assign(UserVariant(experiment.id, mine, str(user), None, None, f"{mine}@1"))
+            assert held is not None
+            assert held.version == f"{held.index}@1"
+            seen[mine].append(held.index)
+
+    threads = [threading.Thread(target=assign, args=(mine,)) for mine in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = [store.assignment(experiment.id, str(user)) for user in range(100)]
+    assert seen == [[row.index for row in stored if row]] * 3
 
 
 def test_what_is_disabled_or_gone_takes_no_assignment(store: Store) -> None:
@@ -235,6 +265,31 @@ def test_a_locked_file_is_an_error_and_then_control(tmp_path: Path) -> None:
         holder.execute("ROLLBACK")
         holder.close()
     assert experiment.choose_sync("u").reason == "assigned"
+
+
+def test_who_is_stored_is_served_while_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    before = _enabled(SqliteStore(path)).choose_sync("u")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    later = _experiment(SqliteStore(path, timeout=0.05))
+    assert later.choose_sync("u") == before
+    holder.close()
+
+
+def test_the_time_of_an_assignment_is_stored_in_utc(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    experiment = _enabled(SqliteStore(path))
+    began = datetime.now(UTC)
+    for user in range(3):
+        experiment.choose_sync(user)
+    ended = datetime.now(UTC)
+    with sqlite3.connect(path) as connection:
+        told = [at for (at,) in connection.execute("SELECT assigned_at FROM xp_assignments ORDER BY assigned_at")]
+    moments = [datetime.fromisoformat(at) for at in told]
+    assert told == [moment.astimezone(UTC).isoformat(timespec="microseconds") for moment in moments]
+    tick = timedelta(microseconds=1)  # clocks of nanoseconds are cut off here, and rounded there
+    assert began - tick <= moments[0] <= moments[-1] <= ended + tick
 
 
 def test_a_damaged_file_is_told_from_a_locked_one(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from xp_pipeline.delivery.errors import CorruptStateError
@@ -42,9 +44,9 @@ _SWITCH = "UPDATE xp_experiments SET is_enabled = :enabled WHERE name = :name RE
 _REMOVE = "DELETE FROM xp_experiments WHERE name = :name RETURNING id"
 _ASSIGNMENT = f"SELECT {_ROW} FROM xp_assignments WHERE {_OF_USER}"
 _ASSIGN = f"""INSERT INTO xp_assignments (experiment_id, user_id, variant, propensity, version, assigned_at)
-    SELECT id, CAST(:user AS TEXT), CAST(:variant AS INTEGER), CAST(:propensity AS DOUBLE PRECISION),
-    CAST(:version AS TEXT), CAST(:at AS TEXT) FROM xp_experiments WHERE id = :experiment AND is_enabled = 1
-    ON CONFLICT (experiment_id, user_id) DO NOTHING RETURNING {_ROW}"""
+    SELECT CAST(:experiment AS TEXT), CAST(:user AS TEXT), CAST(:variant AS INTEGER),
+    CAST(:propensity AS DOUBLE PRECISION), CAST(:version AS TEXT), CAST(:at AS TEXT) WHERE {_ENABLED}
+    ON CONFLICT (experiment_id, user_id) DO NOTHING"""
 _ALGORITHM = "SELECT state, version FROM xp_algorithms WHERE experiment_id = :experiment"
 _PUBLISH = """UPDATE xp_algorithms SET state = :state, version = version + 1 WHERE experiment_id = :experiment
     AND (CAST(:expected AS INTEGER) IS NULL OR version = CAST(:expected AS INTEGER)) RETURNING state, version"""
@@ -62,6 +64,10 @@ class RelationalStore(ABC):
     @abstractmethod
     def _run(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         """Run one statement, atomic for itself."""
+
+    @abstractmethod
+    def _inserts(self, statement: str, parameters: Mapping[str, Any]) -> bool:
+        """Run one INSERT, atomic for itself; whether it stored its row."""
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[Run]:
@@ -88,9 +94,15 @@ class RelationalStore(ABC):
         return _assignment(self._run(_ASSIGNMENT, {"experiment": experiment_id, "user": user}))
 
     def assign(self, row: UserVariant) -> UserVariant | None:
-        whose = {"experiment": row.experiment_id, "user": row.user_id}
-        chosen = {"variant": row.index, "propensity": row.propensity, "version": row.version, "at": _now()}
-        return _assignment(self._run(_ASSIGN, {**whose, **chosen})) or _assignment(self._run(_ASSIGNMENT, whose))
+        values = {
+            "experiment": row.experiment_id,
+            "user": row.user_id,
+            "variant": row.index,
+            "propensity": row.propensity,
+            "version": row.version,
+            "at": _now(),
+        }
+        return row if self._inserts(_ASSIGN, values) else self.assignment(row.experiment_id, row.user_id)
 
     def algorithm(self, experiment_id: str) -> AlgorithmRow | None:
         return _algorithm(self._run(_ALGORITHM, {"experiment": experiment_id}))
@@ -131,4 +143,11 @@ def _algorithm(rows: Sequence[Sequence[Any]]) -> AlgorithmRow | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    """UTC in ISO 8601 with microseconds; ``isoformat`` alone takes a sixth of the time of an INSERT."""
+    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06d}+00:00"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

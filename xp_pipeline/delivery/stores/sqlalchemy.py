@@ -48,6 +48,9 @@ class SqlAlchemyStore(RelationalStore):
         with self._transaction() as run:
             return run(statement, parameters)
 
+    def _inserts(self, statement: str, parameters: Mapping[str, Any]) -> bool:
+        return bool(self._run(f"{statement} RETURNING 1", parameters))
+
     @contextmanager
     def _writing(self) -> Iterator[Run]:
         with self._transaction() as run:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +24,7 @@ Durability = Literal["FULL", "NORMAL"]
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PAUSE_SECONDS = 0.01
+_ROWCOUNT: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
 class SqliteFile:
@@ -46,14 +48,12 @@ class SqliteFile:
         self._inherited: sqlite3.Connection | None = None
 
     def run(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """One statement, atomic for itself; without the ceremony of ``using``, for it is the hot path."""
-        if self._process != os.getpid():
-            self._renew()
-        with self._lock:
-            try:
-                return (self._connection or self._connected()).execute(statement, parameters).fetchall()
-            except (sqlite3.Error, OSError) as problem:
-                raise self._explained(problem) from problem
+        """One statement, atomic for itself; the rows it gives."""
+        return self._executed(statement, parameters, sqlite3.Cursor.fetchall)
+
+    def changes(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        """One statement, atomic for itself; how many rows it changed, which costs less than RETURNING them."""
+        return self._executed(statement, parameters, _ROWCOUNT)
 
     @contextmanager
     def using(self) -> Iterator[sqlite3.Connection]:
@@ -85,6 +85,16 @@ class SqliteFile:
             if self._connection is not None and self._process == os.getpid():
                 self._connection.close()
             self._connection = None
+
+    def _executed(self, statement: str, parameters: Mapping[str, Any], told: Callable[[sqlite3.Cursor], T]) -> T:
+        """What a statement's cursor tells; without the ceremony of ``using``, for it is the hot path."""
+        if self._process != os.getpid():
+            self._renew()
+        with self._lock:
+            try:
+                return told((self._connection or self._connected()).execute(statement, parameters))
+            except (sqlite3.Error, OSError) as problem:
+                raise self._explained(problem) from problem
 
     def _renew(self) -> None:
         """Begin anew in a forked process; closing the parent's connection here would drop the parent's locks."""
@@ -147,6 +157,9 @@ class SqliteStore(RelationalStore):
 
     def _run(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         return self._file.run(statement, parameters)
+
+    def _inserts(self, statement: str, parameters: Mapping[str, Any]) -> bool:
+        return self._file.changes(statement, parameters) == 1
 
     @contextmanager
     def _writing(self) -> Iterator[Run]:

@@ -138,10 +138,10 @@ def _about(row: Row, kind: str = "") -> str:
 
 def _test(one: Estimate) -> str:
     """The p-value, the bound of a guardrail, or how near the statistic came to its boundary."""
-    if one.guard and one.guard.bound.value is not None:
+    if one.guard and not one.guard.both and one.guard.bound.value is not None:
         return _ascii(f"bound {one.guard.bound.text}")
     p = one.p_adjusted if one.p_adjusted.value is not None else one.p
-    if p.value is not None and not one.guard:
+    if p.value is not None and not (one.guard and not one.guard.both):
         return f"p {p.text}".replace("p <", "p < ")
     found = one.sequential
     if found and found.statistic.value is not None:

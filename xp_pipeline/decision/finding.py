@@ -18,7 +18,6 @@ class Finding:
         deterioration_p: One-sided p-value of harm.
         power: At the planned effect, with the observed n and variance.
         mde, planned_mde: Smallest absolute effect detectable now, and the one planned for.
-        extend_days: Days of planned looks that remain, or that a blinded re-estimate adds; None for none.
         se: Standard error of the effect.
         significant: Whether the primary test crossed its boundary at this look; None leaves it to p_adjusted.
         deteriorated: Whether the test of harm crossed its boundary at this look; None leaves it to deterioration_p.
@@ -50,7 +49,6 @@ class Finding:
     power: float | None
     mde: float | None
     planned_mde: float | None
-    extend_days: int | None
     se: float = NAN
     significant: bool | None = None
     deteriorated: bool | None = None

@@ -24,13 +24,11 @@ class _Look:
 
     Attributes:
         final: Whether no look follows.
-        may_extend: Whether the plan allows to go on after a final look.
         harm_alpha: One-sided level of each test of harm that has no boundary of its own.
     """
 
     rules: RuleList
     final: bool
-    may_extend: bool
     harm_alpha: float
 
     def judge(self, finding: Finding, state: State) -> bool:
@@ -55,9 +53,7 @@ class _Look:
         outcome = self.rules.outcome(findings, self.judge)
         if outcome != "extend":
             return Verdict(outcome)
-        if not self.final:
-            return Verdict.RUNNING
-        return Verdict.EXTEND if self.may_extend else Verdict.RERUN
+        return Verdict.RERUN if self.final else Verdict.RUNNING
 
 
 def decide(
@@ -72,13 +68,14 @@ def decide(
     days_to_end: int | None,
     deterioration_alpha: float = 0.01,
     looks_left: int = 0,
+    extended: str = "",
     rules: RuleList = RISK_AWARE,
 ) -> Decision:
     """The verdict about one arm; every combination of findings has one.
 
     A fixed-horizon design is decided at its end. A sequential one may ship or stop at any look where a boundary
-    was crossed, and runs on otherwise. What is not settled at the end is extended only where looks remain or a
-    blinded re-estimate allows it (``Finding.extend_days``); otherwise the advice is to rerun.
+    was crossed, and runs on otherwise. A planned end moves only where a blinded re-estimate has moved it; for what is
+    not settled at the end, the advice is to rerun.
 
     Args:
         findings: The deciding row of each metric.
@@ -88,14 +85,14 @@ def decide(
         days_run, minimum_days, days_to_end: The calendar, where there is one.
         deterioration_alpha: One-sided budget of an arm's tests of harm, in equal shares.
         looks_left: Planned looks after this one; 0 before the end is a fixed-horizon design.
+        extended: Past the planned end of a design that a re-estimate has extended: why it was; else empty.
         rules: What to do with which findings.
     """
-    early = _early(final, looks_left, blocked, days_run, minimum_days, days_to_end)
+    early = _early(final, looks_left, blocked, days_run, minimum_days, days_to_end, extended)
     if early:
         return Decision(arm, early[0], rules.name, early[1])
     tested = sum(f.role in TESTED for f in findings)
-    may_extend = looks_left > 0 or any(f.extend_days for f in findings)
-    look = _Look(rules, final, may_extend, deterioration_alpha / max(tested, 1))
+    look = _Look(rules, final, deterioration_alpha / max(tested, 1))
     verdict = look.verdict(findings)
     other = nearest(findings, look.verdict)
     reasons = [
@@ -117,13 +114,15 @@ def _early(
     days_run: int | None,
     minimum_days: int,
     days_to_end: int | None,
+    extended: str,
 ) -> tuple[Verdict, tuple[Reason, ...]] | None:
     """Verdicts that need no estimate: the data is not to be trusted, or it is not time."""
     if blocked:
         return Verdict.NOT_DECIDABLE, tuple(Reason(False, sentence) for sentence in blocked)
     if not final and looks_left < 1:
         left = f", {days_to_end} days from now" if days_to_end else ""
-        return Verdict.NOT_DUE, (Reason(False, f"A fixed-horizon design is decided at its planned end{left}."),)
+        waits = Reason(False, f"A fixed-horizon design is decided at its {'new' if extended else 'planned'} end{left}.")
+        return (Verdict.EXTEND, (waits, Reason(None, extended))) if extended else (Verdict.NOT_DUE, (waits,))
     if days_run is not None and days_run < minimum_days:
         return Verdict.NOT_DUE, (Reason(False, f"It ran {days_run} of at least {minimum_days} days."),)
     return None
@@ -134,9 +133,6 @@ def _next(verdict: Verdict, looks_left: int, findings: Sequence[Finding]) -> lis
     if verdict == Verdict.RUNNING:
         left = "one planned look remains" if looks_left == 1 else f"{looks_left} planned looks remain"
         return [Reason(None, f"No boundary that decides was crossed; {left}.")]
-    if verdict == Verdict.EXTEND:
-        days = max((f.extend_days for f in findings if f.extend_days), default=None)
-        return [Reason(None, f"The plan allows to go on{f' for {days} days' if days else ''}.")]
     if verdict != Verdict.RERUN:
         return []
     open_ones = [f for f in findings if (f.role == "guardrail" and not f.safe) or (f.role == "primary" and not f.wins)]

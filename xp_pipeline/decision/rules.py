@@ -15,7 +15,7 @@ State = Literal["wins", "harmed", "safe", "settled", "undefined"]
 """Significantly better; significantly worse; harm beyond the margin excluded; precise enough at the end (or futile)
 that more of the plan would not turn it; without an estimate."""
 Outcome = Literal["ship", "do_not_ship", "extend"]
-"""``extend`` goes on as the plan allows: running between looks, else extended, else to be rerun."""
+"""``extend`` goes on as the plan allows: running between looks, at the last one to be rerun."""
 
 Judge = Callable[[Finding, State], bool]
 

@@ -11,8 +11,8 @@ class Verdict(StrEnum):
     """What the rule recommends.
 
     ``not_due`` before its time and ``not_decidable`` where the data forbids it; ``running`` between the looks of a
-    sequential design, ``extend`` where the plan allows to go on, ``rerun`` where it is not settled and nothing is
-    planned that could settle it.
+    sequential design, ``extend`` past a planned end that a re-estimate has moved, ``rerun`` where it is not settled and
+    nothing is planned that could settle it.
     """
 
     SHIP = "ship"

@@ -20,6 +20,8 @@ def design(workspace: Workspace, promise: Sealed) -> Manifest:
     """Seal the design of a planned experiment."""
     plan = workspace.read(promise.id, Phase.POWER_PLAN, spec_hash=promise.spec_hash)
     inputs = {"phase:power_plan": plan.manifest.digest}
+    if promise.bound.extended:
+        inputs["ledger:extension"] = str(promise.bound.end)
     found = workspace.unchanged(promise.id, Phase.DESIGN, as_of=None, spec_hash=promise.spec_hash, inputs=inputs)
     manifest = found or workspace.seal(
         promise.id,

@@ -14,6 +14,7 @@ from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
 from xp_pipeline.lifecycle.measurement.measure import BUCKETS
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.assignment import Assignment
+from xp_pipeline.spec.experiment import Experiment
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.metric import Metric, Quantity
 from xp_pipeline.spec.values import Where, format_duration
@@ -128,11 +129,20 @@ def explain_experiment(folder: Folder, name: str) -> str:
         *arrangement(experiment),
         f"Runs from {experiment.start or 'an unknown start'} to {experiment.end or 'an unknown end'}; "
         f"alpha {experiment.analysis.alpha:g}.",
+        *_extension(experiment),
     ]
     for role, use in experiment.metrics.items():
         margin = f", {'same within' if use.equivalence else 'margin'} {use.tolerated}" if use.tolerated else ""
         lines.append(f"  {role}: {sentence(folder.metrics[use.metric])}{margin}")
     return "\n".join(lines)
+
+
+def _extension(experiment: Experiment) -> list[str]:
+    extension = experiment.analysis.extension
+    if extension is None:
+        return []
+    most = format_duration(extension.most)
+    return [f"After {extension.at:.0%} of its time the variance of all units says if its end moves; by {most} at most."]
 
 
 def _unshared(assignment: Assignment) -> str:

@@ -23,6 +23,8 @@ def promisable(folder: Folder, experiment_id: str) -> Bound:
         _check_schedule(folder, bound)
     if bound.experiment.assignment.adaptive:
         _check_algorithm(folder, bound)
+    if bound.experiment.analysis.extension:
+        _check_extension(folder, bound)
     return bound
 
 
@@ -95,6 +97,28 @@ def _check_algorithm(folder: Folder, bound: Bound) -> None:
         raise SpecError(problem.what, where=where, found=problem.found, allowed=problem.allowed) from None
     except TypeError:
         raise SpecError("a setting is not of its type", where=where, found=adaptive and adaptive.settings) from None
+
+
+def _check_extension(folder: Folder, bound: Bound) -> None:
+    """An end may move where one look is planned at it, and nothing else relies on it."""
+    assignment = bound.experiment.assignment
+    tests = [
+        metric
+        for role, use, metric in bound.uses
+        if role in ("primary", "guardrail") and (use.mde or use.tolerated) and metric.type != "quantile"
+    ]
+    refused = (
+        (bound.looks.schedule != "fixed", "only a design of one look is extended", "add looks: fixed"),
+        (not (bound.start and bound.end), "an extension is of a planned end", "add start and end"),
+        (bool(assignment.adaptive), "an adaptive experiment is not extended", "leave the extension out"),
+        (bool(assignment.layer), "the slot of a layer ends when it was planned to", "leave the extension out"),
+        (bool(assignment.switchback), "a switchback schedule is not extended", "leave the extension out"),
+        (not tests, "no metric says what it is to show", "give a primary metric its mde"),
+    )
+    for wrong, what, step in refused:
+        if wrong:
+            where = folder.where("experiment", bound.id, "analysis", "extension")
+            raise SpecError(what, where=where, next_step=step)
 
 
 def _placed(problem: AliasError | SpecError, where: str) -> AliasError | SpecError:

@@ -11,6 +11,7 @@ from xp_pipeline.lifecycle.allocate import allocate
 from xp_pipeline.lifecycle.asof import NotYet
 from xp_pipeline.lifecycle.assignment.assign import assign
 from xp_pipeline.lifecycle.design import design
+from xp_pipeline.lifecycle.extend import extend
 from xp_pipeline.lifecycle.inference.analyse import analyse
 from xp_pipeline.lifecycle.measurement.adjust import adjust
 from xp_pipeline.lifecycle.planning.plan import plan
@@ -57,10 +58,11 @@ def run_phase(workspace: Workspace, experiment: str, phase: Phase, *, as_of: dat
         return plan(workspace, promise)
     if phase == Phase.DESIGN:
         return design(workspace, promise)
+    if phase == Phase.ASSIGNMENTS:
+        return assign(workspace, extend(workspace, promise, as_of=as_of), as_of=as_of)
     if phase == Phase.VALIDATED_EXPOSURES:
         return _validated(workspace, promise, as_of)
     work = {
-        Phase.ASSIGNMENTS: assign,
         Phase.ADJUSTED_METRICS: adjust,
         Phase.INFERENCE_RESULTS: analyse,
         Phase.REPORT: report,

@@ -9,6 +9,7 @@ from typing import Any
 from xp_pipeline.errors import PhaseOrderError
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.binding import Bound, restore
+from xp_pipeline.spec.extension import Granted
 from xp_pipeline.spec.ledger import Entry, EntryKind
 
 _CARRYING = (EntryKind.REGISTRATION, EntryKind.COSMETIC, EntryKind.EXPLORATORY, EntryKind.AMENDMENT)
@@ -62,7 +63,9 @@ def sealed(workspace: Workspace, experiment: str) -> Sealed:
         )
     first, last = entries[0], entries[-1]
     shares = {e.payload["version"]: published_shares(e) for e in known if e.kind == EntryKind.ALLOCATION}
-    bound, promised = _bound(last.payload, shares), _bound(first.payload, shares)
+    granted = next((Granted.model_validate(e.payload["granted"]) for e in known if e.kind == EntryKind.EXTENSION), None)
+    found = {"allocations": shares, "extended": granted}
+    bound, promised = _bound(last.payload, found), _bound(first.payload, found)
     return Sealed(
         bound=bound,
         spec_hash=last.payload["spec_hash"],
@@ -84,5 +87,6 @@ def published_shares(entry: Entry) -> dict[str, float]:
     return {arm: entry.payload["shares"][arm] for arm in entry.payload["arms"]}
 
 
-def _bound(payload: dict[str, Any], shares: dict[str, dict[str, float]]) -> Bound:
-    return restore(payload["document"]).model_copy(update={"allocations": shares})
+def _bound(payload: dict[str, Any], found: dict[str, Any]) -> Bound:
+    """The spec of an entry, with what was found under way."""
+    return restore(payload["document"]).model_copy(update=found)

@@ -58,11 +58,9 @@ class Guard(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The test of equivalence in words; empty while nothing was tested."""
-        if self.holds is None:
-            return ""
-        bound = f" (bound {self.bound.text}, p {self.p.text})" if self.p.value is not None else ""
-        return f"A change beyond {self.margin.text} {'is' if self.holds else 'cannot be'} excluded{bound}."
+        """The margin of a test of equivalence, with the bound held against it where there is one."""
+        bound = f", bound {self.bound.text}" if self.bound.value is not None else ""
+        return f"Margin of the same: {self.margin.text}{bound}."
 
 
 class FinePrint(NamedTuple):

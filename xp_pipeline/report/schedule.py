@@ -84,7 +84,19 @@ def planned_days(bound: Bound, as_of: Sequence[str]) -> tuple[list[int], int]:
 
 def _fixed(bound: Bound) -> tuple[str, ...]:
     end = f", {bound.end.astimezone(bound.zone).date()}" if bound.end else ""
-    return (f"One look is planned, at the end{end}: readings before it show estimates without significance.",)
+    one = f"One look is planned, at the end{end}: readings before it show estimates without significance."
+    return (one, *_extension(bound))
+
+
+def _extension(bound: Bound) -> list[str]:
+    """Whether the end may move, or has."""
+    extension = bound.experiment.analysis.extension
+    if extension is None:
+        return []
+    if bound.extended:
+        return [f"The variance of all units, arms unknown, was read on {bound.extended.as_of}. {bound.extended.why}"]
+    most = format_duration(extension.most)
+    return [f"On {bound.reestimated_on} the variance of all units is read, arms unknown: the end may move by {most}."]
 
 
 def _every(bound: Bound) -> str:

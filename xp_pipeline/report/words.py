@@ -146,7 +146,7 @@ VERDICTS = {
     "ship": Heading("Ship", Tone.GOOD, "Every condition of the rule holds."),
     "do_not_ship": Heading("Do not ship", Tone.BAD, "A condition failed that more data would not mend."),
     "running": Heading("Running", Tone.NEUTRAL, "No boundary that decides was crossed: it runs on to its next look."),
-    "extend": Heading("Extend", Tone.CAUTION, "Not settled yet: the plan allows to go on."),
+    "extend": Heading("Extend", Tone.CAUTION, "The end has moved, as the plan provides: not decided yet."),
     "rerun": Heading("Rerun", Tone.CAUTION, "Not settled, and no look is planned that could settle it."),
     "not_decidable": Heading("Not decidable", Tone.CAUTION, "The data cannot carry a verdict."),
     "not_due": Heading("Not due yet", Tone.NEUTRAL, "Too early: the verdict waits for its planned time."),

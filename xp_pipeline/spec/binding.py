@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from xp_pipeline.errors import SpecError
 from xp_pipeline.spec.arrangements import check_arrangement
 from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
+from xp_pipeline.spec.extension import Granted
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.looks import FIXED, GROUP_SEQUENTIAL, Looks
 from xp_pipeline.spec.metric import Metric
@@ -20,6 +22,7 @@ from xp_pipeline.spec.references import check_tests
 from xp_pipeline.spec.values import Model, zoned
 
 FORMAT = 1
+DAY = timedelta(days=1)
 
 
 class Bound(Model):
@@ -35,6 +38,9 @@ class Bound(Model):
     allocations: dict[str, dict[str, float]] = Field(
         {}, exclude=True, description="Shares by version of the weights published so far; no part of the promise."
     )
+    extended: Granted | None = Field(
+        None, exclude=True, description="What a planned re-estimation came to; no part of the promise."
+    )
 
     @property
     def id(self) -> str:
@@ -49,8 +55,23 @@ class Bound(Model):
         return zoned(self.experiment.start, self.zone)
 
     @property
-    def end(self) -> datetime | None:
+    def planned_end(self) -> datetime | None:
         return zoned(self.experiment.end, self.zone)
+
+    @property
+    def end(self) -> datetime | None:
+        """The planned end, or what a planned extension has made of it."""
+        planned, extended = self.planned_end, self.extended
+        return planned + extended.days * DAY if planned and extended and extended.planned_end == planned else planned
+
+    @property
+    def reestimated_on(self) -> date | None:
+        """The last day of the share of the planned time after which a planned extension reads the variance."""
+        extension = self.experiment.analysis.extension
+        if extension is None or not (self.start and self.planned_end):
+            return None
+        days = math.ceil(extension.at * ((self.planned_end - self.start) / DAY))
+        return self.start.astimezone(self.zone).date() + (days - 1) * DAY
 
     @property
     def follow_up(self) -> timedelta:

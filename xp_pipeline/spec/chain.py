@@ -39,6 +39,7 @@ class EntryKind(StrEnum):
     REANALYSIS = "reanalysis"
     VERDICT = "verdict"
     ALLOCATION = "allocation"
+    EXTENSION = "extension"
 
 
 class Head(NamedTuple):

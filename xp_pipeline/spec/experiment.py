@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from xp_pipeline.spec.assignment import Assignment
 from xp_pipeline.spec.deciding import RISK_AWARE, SomeRules
 from xp_pipeline.spec.effects import EffectPrior, Segment, check_crossings
+from xp_pipeline.spec.extension import SomeExtension
 from xp_pipeline.spec.looks import SomeLooks
 from xp_pipeline.spec.values import TEXT, Amount, Model, Scalar, SomeAmount, Where
 
@@ -192,6 +193,9 @@ class Analysis(Model):
         None,
         description="fixed, group_sequential or always_valid, or a mapping with more settings. Left out: "
         "group_sequential where start and end are planned and exposures have a time, else fixed.",
+    )
+    extension: SomeExtension | None = Field(
+        None, description="Of one look at the end: how far it may move if the variance proves larger than planned, 14d."
     )
     rule: SomeRules = Field(
         RISK_AWARE, description="How findings become a verdict: risk_aware, all_primary, or rules in order."

@@ -65,7 +65,7 @@ class World:
             margin=margin, margin_relative=relative,
             margin_holds=ni.holds if ni else None, margin_bound=ni.bound if ni else None,
             deterioration_p=t_sf((-1 if up else 1) * e.effect / e.se, e.df), power=None, mde=None, planned_mde=None,
-            extend_days=None, se=e.se,
+            se=e.se,
             winning_effect=None if level is None else winning_effect(e, level=level),
             sure_effect=None if level is None else winning_effect(e, level=0.025),
             harmful_effect=harmful_effect(e, level=HARM),
@@ -162,7 +162,7 @@ def _finding(**changed) -> Finding:
     usual = Finding(
         metric="conversion", role="primary", direction="increase", status="ok", reason="", effect=0.03, low=0.01,
         high=0.05, lift=0.03, p_adjusted=0.003, alpha=0.05, margin=None, margin_relative=False, margin_holds=None,
-        margin_bound=None, deterioration_p=0.99, power=None, mde=None, planned_mde=None, extend_days=None, se=0.01,
+        margin_bound=None, deterioration_p=0.99, power=None, mde=None, planned_mde=None, se=0.01,
         winning_effect=0.0196, harmful_effect=0.0258,
     )  # fmt: skip
     return dataclasses.replace(usual, **changed)

@@ -18,7 +18,7 @@ from xp_pipeline.decision.verdict import Decision, Verdict
 NOTHING = Finding(
     metric="m", role="primary", direction="increase", status="ok", reason="", effect=0.1, low=-0.1, high=0.3, lift=0.05,
     p_adjusted=0.2, alpha=0.05, margin=None, margin_relative=False, margin_holds=None, margin_bound=None,
-    deterioration_p=0.8, power=None, mde=None, planned_mde=None, extend_days=None,
+    deterioration_p=0.8, power=None, mde=None, planned_mde=None,
 )  # fmt: skip
 WIN = dataclasses.replace(NOTHING, p_adjusted=0.001)
 HARM = dataclasses.replace(NOTHING, effect=-0.1, lift=-0.05, p_adjusted=0.001, deterioration_p=0.0005)
@@ -43,7 +43,6 @@ def _decided(*findings: Finding, **changed: Any) -> Decision:
         ([WIN, SAFE], Verdict.SHIP),
         ([WIN, UNSAFE], Verdict.RERUN),
         ([WIN, UNKNOWN], Verdict.RERUN),
-        ([WIN, dataclasses.replace(UNSAFE, extend_days=7)], Verdict.EXTEND),
         ([NOTHING], Verdict.DO_NOT_SHIP),
         ([HARM], Verdict.DO_NOT_SHIP),
         ([WIN, dataclasses.replace(HARM, role="secondary", metric="s")], Verdict.DO_NOT_SHIP),
@@ -153,10 +152,15 @@ def test_the_nearest_margin_of_equivalence_is_named() -> None:
     assert imprecise.units_needed == pytest.approx(4.0)
 
 
-def test_looks_that_remain_after_an_early_end_allow_to_go_on() -> None:
-    decision = _decided(WIN, UNSAFE, looks_left=2)
+def test_a_design_whose_end_has_moved_goes_on() -> None:
+    decision = _decided(WIN, UNSAFE, final=False, days_to_end=5, extended="The end moves by 7 days: why.")
     assert decision.verdict == Verdict.EXTEND
-    assert "The plan allows to go on." in [reason.sentence for reason in decision.reasons]
+    said = [reason.sentence for reason in decision.reasons]
+    assert said == [
+        "A fixed-horizon design is decided at its new end, 5 days from now.",
+        "The end moves by 7 days: why.",
+    ]
+    assert _decided(WIN, UNSAFE, extended="why").verdict == Verdict.RERUN
 
 
 def test_a_rerun_is_advised_with_the_units_it_takes() -> None:
@@ -208,7 +212,6 @@ findings = st.builds(
     power=shares,
     mde=shares,
     planned_mde=shares,
-    extend_days=st.one_of(st.none(), st.just(7)),
     se=st.one_of(st.just(math.nan), st.floats(0.01, 1)),
     significant=st.one_of(st.none(), st.booleans()),
     deteriorated=st.one_of(st.none(), st.booleans()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from xp_pipeline.decision.finding import Finding
@@ -43,6 +43,7 @@ def decisions(
             minimum_days=bound.experiment.analysis.minimum_days,
             days_to_end=_days_to(bound.end, as_of),
             looks_left=looks_left(bound, as_of=as_of, final=final),
+            extended=_extended(bound, as_of),
             rules=rules_of(bound),
         )
         for arm in decided(bound)
@@ -84,7 +85,6 @@ def _finding(row: Row) -> Finding:
         power=row.get("power"),
         mde=row.get("mde"),
         planned_mde=row.get("planned_mde"),
-        extend_days=None,
         se=_number(row, "se"),
         significant=row.get("significant") if row["role"] == "primary" else None,
         deteriorated=row.get("harmed"),
@@ -100,6 +100,14 @@ def _finding(row: Row) -> Finding:
 def _number(row: Row, name: str) -> float:
     value = row.get(name)
     return float("nan") if value is None else float(value)
+
+
+def _extended(bound: Bound, as_of: str | None) -> str:
+    """Why the end has moved, of a reading past the planned one."""
+    if not (bound.extended and bound.extended.days and bound.planned_end and as_of):
+        return ""
+    last = (bound.planned_end + bound.follow_up).astimezone(bound.zone).date()
+    return bound.extended.why if date.fromisoformat(as_of) + timedelta(days=1) >= last else ""
 
 
 def _days(start: datetime | None, as_of: str | None) -> int | None:

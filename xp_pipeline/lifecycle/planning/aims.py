@@ -97,7 +97,12 @@ def planned_days(bound: Bound) -> float | None:
 def said(bound: Bound) -> list[str]:
     """The tests that are planned for, as sentences."""
     analysis, tests, held = bound.experiment.analysis, primary_tests(bound), must_hold(bound)
-    level = f"Primary tests are two-sided at {level_of_each(bound):.3g}"
+    sides = (
+        "two-sided"
+        if not any(use.equivalence for use in bound.experiment.metrics.primary)
+        else ("two-sided, or for equivalence one-sided each way,")
+    )
+    level = f"Primary tests are {sides} at {level_of_each(bound):.3g}"
     level += f" ({analysis.primary_correction}: alpha {analysis.alpha:g} over {tests})." if tests > 1 else "."
     sentences = [level]
     if held > 1:

@@ -31,9 +31,9 @@ def cuped(
 
     ``pooled``: theta from within-arm products, which is the analysis of covariance; see Deng, Xu, Kohavi,
     Walker 2013 (WSDM) for the total-slope form. The variance of the adjusted outcome is taken per arm and
-    multiplied by (N - 2) / (N - 2 - k). The lift is Fieller's with the covariance that the shared pooled mean
-    causes. A ratio is adjusted through its linearised residual. Collinear or constant covariates are left
-    out of k, and said so. ``lin``: see ``lin``.
+    multiplied by (N - 2) / (N - 2 - k), and for the slopes' own noise by ``slope_factor``. The lift is Fieller's
+    with the covariance that the shared pooled mean causes. A ratio is adjusted through its linearised residual.
+    Collinear or constant covariates are left out of k, and said so. ``lin``: see ``lin``.
 
     Args:
         control, treatment: Moments of outcome (and denominator, if ``ratio``), then covariates; a covariate
@@ -70,8 +70,8 @@ def _pooled(c: Moments, t: Moments, estimator: str, alpha: float, null: float) -
     n = c.n + t.n
     if n - 2 <= rank:
         return _too_few(c, t, estimator, rank)
-    factor = (n - 2) / (n - 2 - rank)
     x_gap = t.mean[1:] - c.mean[1:]
+    factor = (n - 2) / (n - 2 - rank) * slope_factor(x_gap, c.comoment + t.comoment, 1 / c.n + 1 / t.n)
     means = (
         float(c.mean[0] + theta @ x_gap * (t.n / n)),
         float(t.mean[0] - theta @ x_gap * (c.n / n)),
@@ -128,6 +128,20 @@ def slopes(comoment: Vector) -> tuple[Vector, int]:
     scale = np.where(scale > 0, scale, np.inf)
     solved, _, rank, _ = np.linalg.lstsq(xx / np.outer(scale, scale), xy / scale, rcond=_RANK_TOLERANCE)
     return solved / scale, int(rank)
+
+
+def slope_factor(gap: Vector, comoment: Vector, spread: float) -> float:
+    """1 + g' Sxx^-1 g / spread: the variance of an adjusted contrast of means, per that with the true slopes.
+
+    Estimated slopes multiply the gap g that chance has left between the covariates' means, as in the classical
+    analysis of covariance: 1.11 on average at 10 units an arm and one covariate, 1.01 at 100.
+
+    Args:
+        gap: The same contrast of the covariates' means, shape (k,).
+        comoment: Central products pooled within arms, of outcome and covariates.
+        spread: Sum of the contrast's squared weights, each over its arm's units.
+    """
+    return 1 + float(gap @ _inverse(comoment[1:, 1:]) @ gap) / spread
 
 
 def _inverse(products: Vector) -> Vector:

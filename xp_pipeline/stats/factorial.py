@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xp_pipeline.errors import EvidenceError
-from xp_pipeline.stats.cuped import residual, slopes
+from xp_pipeline.stats.cuped import residual, slope_factor, slopes
 from xp_pipeline.stats.estimates import Estimate, Status, without_lift
 from xp_pipeline.stats.means import Joint, contrast
 from xp_pipeline.stats.moments import Moments, Vector
@@ -113,14 +113,18 @@ def _unusable(arms: Mapping[str, Moments], ratio: bool) -> tuple[Status, str]:
 def _adjusted(cells: list[_Cell], estimator: str, alpha: float, null: float) -> Estimate:
     """The contrast of y - theta x; without covariates, of y."""
     n = sum(cell.arm.n for cell in cells)
-    theta, rank = slopes(np.sum([cell.arm.comoment for cell in cells], axis=0))
+    comoment = np.sum([cell.arm.comoment for cell in cells], axis=0)
+    theta, rank = slopes(comoment)
     left = n - len(cells)
     if left <= rank:
         reason = f"{n} units in {len(cells)} arms are too few for {rank} covariates"
         return _refused(Status.INSUFFICIENT_DATA, reason, estimator, *(_side(cells, s).n for s in (-1, 1)))
     centre = sum(cell.arm.n * cell.arm.mean[1:] for cell in cells) / n
     moved = [_Cell(cell.weight, _around(residual(cell.arm, theta), float(theta @ centre))) for cell in cells]
-    low, high = (_side(moved, sign, left / (left - rank)) for sign in (-1, 1))
+    gap = np.sum([cell.weight * cell.arm.mean[1:] for cell in cells], axis=0)
+    spread = math.fsum(cell.weight**2 / cell.arm.n for cell in cells)
+    factor = left / (left - rank) * slope_factor(gap, comoment, spread)
+    low, high = (_side(moved, sign, factor) for sign in (-1, 1))
     plain_low, plain_high = (_side(cells, sign) for sign in (-1, 1))
     variance, plain = low.variance + high.variance, plain_low.variance + plain_high.variance
     found = contrast(

@@ -51,6 +51,8 @@ def fieller(mean_c: float, mean_t: float, var_mean_c: float, var_mean_t: float, 
     if not all(math.isfinite(value) for value in (v_c, v_t, c, lift, q)):
         return without_lift(Status.INVALID_DATA, _NOT_FINITE)
     low, high, gap = _solved(1 - q**2 * v_c, lift + q**2 * (v_c - c), lift**2 - q**2 * (v_t + v_c - 2 * c))
+    if gap and gap[0] <= lift <= gap[1]:
+        gap = None  # the lift itself is compatible with the data: a gap around it is rounding
     if mean_c < 0:
         lift, low, high, gap = -lift, -high, -low, gap and (-gap[1], -gap[0])
     if math.isfinite(low) and math.isfinite(high):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xp_pipeline.stats.cuped import joint_variances, residual, slopes
+from xp_pipeline.stats.cuped import joint_variances, residual, slope_factor, slopes
 from xp_pipeline.stats.estimates import Estimate, Status, without_lift
 from xp_pipeline.stats.means import Joint, contrast, unusable
 from xp_pipeline.stats.moments import Moments, Vector
@@ -126,14 +126,18 @@ def _shares(strata: Sequence[Stratum]) -> Vector:
 
 def _pooled(strata: Sequence[Stratum], estimator: str, *, alpha: float, null: float) -> Estimate:
     whole = _whole(strata)
-    theta, rank = slopes(np.sum([s.control.comoment + s.treatment.comoment for s in strata], axis=0))
+    comoment = np.sum([s.control.comoment + s.treatment.comoment for s in strata], axis=0)
+    theta, rank = slopes(comoment)
     left = whole.n - 2 * len(strata)
     if left <= rank:
         return _refused(
             whole, estimator, Status.INSUFFICIENT_DATA, f"{whole.n} units are too few for {rank} covariates"
         )
-    factor = left / (left - rank)
-    parts = [_part(s, float(w), theta, factor) for s, w in zip(strata, _shares(strata), strict=True)]
+    weights = _shares(strata)
+    gap = weights @ np.array([s.treatment.mean[1:] - s.control.mean[1:] for s in strata])
+    spread = float(sum(w**2 * (1 / s.control.n + 1 / s.treatment.n) for s, w in zip(strata, weights, strict=True)))
+    factor = left / (left - rank) * slope_factor(gap, comoment, spread)
+    parts = [_part(s, float(w), theta, factor) for s, w in zip(strata, weights, strict=True)]
     means = _summed(parts, [part.means for part in parts])
     v_c, v_t, cov = (sum(p.weight**2 * p.joint[i] for p in parts) for i in range(3))
     common = max(sum(p.weight * (p.means[0] - means[0]) * (p.means[1] - means[1]) for p in parts), 0.0) / whole.n

@@ -62,13 +62,29 @@ def test_effect_is_analysis_of_covariance_on_any_data(pair) -> None:
 def test_variance_is_that_of_the_adjusted_rows_with_its_factor(k: int) -> None:
     control, treatment = draw(40, 3, k=k), draw(25, 4, k=k)
     found = cuped(Moments.of(control), Moments.of(treatment))
-    factor = (65 - 2) / (65 - 2 - k)
+    gap = treatment[:, 1:].mean(axis=0) - control[:, 1:].mean(axis=0)
+    products = sum((len(arm) - 1) * np.cov(arm[:, 1:], rowvar=False).reshape(k, k) for arm in (control, treatment))
+    noise = 1 + gap @ np.linalg.inv(products) @ gap / (1 / 40 + 1 / 25)
+    factor = (65 - 2) / (65 - 2 - k) * noise
     residuals = [arm[:, 0] - arm[:, 1:] @ found.theta for arm in (control, treatment)]
     variances = [factor * np.var(r, ddof=1) for r in residuals]
     assert (found.var_control, found.var_treatment) == pytest.approx(variances, rel=1e-10)
     assert found.se**2 == pytest.approx(variances[0] / 40 + variances[1] / 25, rel=1e-12)
     plain = np.var(control[:, 0], ddof=1) / 40 + np.var(treatment[:, 0], ddof=1) / 25
     assert found.variance_reduction == pytest.approx(1 - found.se**2 / plain, rel=1e-10)
+
+
+@pytest.mark.parametrize(("n", "k"), [(4, 1), (12, 3), (200, 2)])
+def test_equal_arms_have_the_error_of_the_analysis_of_covariance(n: int, k: int) -> None:
+    """Least squares of y on the arm and the covariates, with one residual variance."""
+    from statsmodels.regression.linear_model import OLS
+
+    control, treatment = draw(n, 8, k=k), draw(n, 9, k=k, effect=0.4)
+    rows = np.concatenate([control, treatment])
+    arm = np.repeat([0.0, 1.0], n)
+    fit = OLS(rows[:, 0], np.column_stack([np.ones(2 * n), arm, rows[:, 1:]])).fit()
+    found = cuped(Moments.of(control), Moments.of(treatment))
+    assert (found.effect, found.se) == pytest.approx((fit.params[1], fit.bse[1]), rel=1e-9)
 
 
 def test_joint_variances_of_the_adjusted_means_are_sums_of_influences() -> None:

@@ -161,3 +161,11 @@ def test_undefined_lifts_have_a_status_by_every_method() -> None:
         )
     with pytest.raises(EvidenceError, match="unknown method"):
         relative_lift(1.0, 1.0, 1, 1, 0, 2, method="naive")  # type: ignore[arg-type]
+
+
+@given(st.floats(0.01, 10), st.floats(-10, 10), st.floats(0.001, 10), st.floats(1, 20))
+def test_the_lift_itself_is_never_left_out(mean_c: float, mean_t: float, v: float, q: float) -> None:
+    """Means that move together have a quotient without variance, where both roots are the lift, up to rounding."""
+    k = mean_t / mean_c
+    found = fieller(mean_c, mean_t, v, k * k * v, k * v, q)
+    assert found.status == Status.DEGENERATE or found.contains(found.lift)

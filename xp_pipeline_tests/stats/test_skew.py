@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from xp_pipeline.stats.cuped import cuped
+from xp_pipeline.stats.cuped import cuped, slope_factor
 from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.ratios import linearise
 from xp_pipeline.stats.skew import (
+    ResidualCoefficients,
     residual_coefficients,
     residual_moments,
     residual_skew,
@@ -95,7 +96,9 @@ def test_residuals_are_those_that_the_estimate_averages(variables: list[int], ra
     k = len(variables) - 1 - ratio
     estimate = cuped(control, treatment, ratio=ratio)
     variance = sum(moments.variance() / moments.n for moments in found)
-    assert estimate.se**2 == pytest.approx(variance * 1298 / (1298 - k), rel=1e-9)
+    c, t = (linearise(arm) for arm in (control, treatment)) if ratio else (control, treatment)
+    noise = slope_factor(t.mean[1:] - c.mean[1:], c.comoment + t.comoment, 1 / 400 + 1 / 900)
+    assert estimate.se**2 == pytest.approx(variance * noise * 1298 / (1298 - k), rel=1e-9)
     assert residual_skew(control, treatment, thirds=thirds, ratio=ratio) == pytest.approx(  # type: ignore[arg-type]
         (found[1].third / 900**3 - found[0].third / 400**3) / variance**1.5, rel=1e-12
     )
@@ -149,3 +152,22 @@ def test_no_residual_is_silence(rows: list[list[float]], ratio: bool) -> None:
     assert residual_coefficients(arm, arm, ratio=ratio) is None
     assert tails_unreliable_residual(arm, arm, thirds=(0.0, 0.0), ratio=ratio) is None
     assert math.isnan(residual_skew(arm, arm, thirds=(0.0, 0.0), ratio=ratio))
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_a_third_sum_follows_from_those_of_the_variables(k: int) -> None:
+    draw = np.random.default_rng(k)
+    values = 1e6 + draw.gamma(0.5, 1.0, (2000, k))
+    moments, shift = Moments.of(values), values[:500].mean(axis=0)
+    one = ResidualCoefficients(draw.normal(size=k), moments.mean)
+    cubes = np.einsum("ni,nj,nl->ijl", *[values - shift] * 3)
+    assert one.third_of(moments, shift=shift, cubes=cubes) == pytest.approx(one.third(values), rel=1e-9)
+
+
+def test_a_residual_that_cancels_has_no_third_sum_from_its_variables() -> None:
+    x = np.random.default_rng(3).gamma(0.5, 1.0, 2000)
+    values = np.column_stack([x, x + 1e-6 * np.arange(2000) / 2000])
+    moments = Moments.of(values)
+    cubes = np.einsum("ni,nj,nl->ijl", *[values] * 3)
+    one = ResidualCoefficients(np.array([1.0, -1.0]), moments.mean)
+    assert one.third_of(moments, shift=np.zeros(2), cubes=cubes) is None

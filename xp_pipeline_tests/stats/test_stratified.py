@@ -66,7 +66,11 @@ def test_with_covariates_it_is_that_regression_of_the_adjusted_outcome() -> None
     found = stratified(people.strata(people.y, people.x))
     fit = people.regression(people.y - found.theta[0] * people.x)
     assert found.effect == pytest.approx(fit.params[1], rel=1e-9)
-    assert found.se == pytest.approx(fit.bse[1] * math.sqrt((900 - 8) / (900 - 8 - 1)), rel=1e-9)
+    cells = people.strata(people.y, people.x).values()
+    gap = stratified(people.strata(people.x)).effect
+    spread = sum((s.n / 900) ** 2 * (1 / s.control.n + 1 / s.treatment.n) for s in cells)
+    slope_noise = 1 + gap**2 / sum(arm.comoment[1, 1] for s in cells for arm in s) / spread
+    assert found.se == pytest.approx(fit.bse[1] * math.sqrt((900 - 8) / (900 - 8 - 1) * slope_noise), rel=1e-9)
     assert found.se < stratified(people.strata(people.y)).se
 
 

@@ -54,7 +54,7 @@ def _measured(kind: str, folder: Path) -> dict[str, float]:
     work = _floor if kind == "floor" else _pass
     import duckdb  # noqa: F401  (imports are not part of the figures)
 
-    from xp_pipeline.lifecycle import measure  # noqa: F401
+    from xp_pipeline.lifecycle.measurement import measure  # noqa: F401
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     work(folder)

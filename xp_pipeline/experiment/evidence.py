@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xp_pipeline.engine.predicates import identifier
 from xp_pipeline.errors import DataError
-from xp_pipeline.experiment.frames import Frame, fetched, fetched_column
+from xp_pipeline.experiment.frames import Frame, View, rows_of_each
 from xp_pipeline.experiment.metrics import BaseMetric
 from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
 from xp_pipeline.lifecycle.measurement.measure import Measurement, Reading
@@ -22,9 +21,6 @@ from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.moments import Moments
-
-if TYPE_CHECKING:
-    import duckdb
 
 POOLED = "everyone"
 VALUES = "unit_values"
@@ -54,7 +50,7 @@ class FrameMeasurement(Measurement):
 
     def __init__(
         self,
-        relations: Sequence[duckdb.DuckDBPyRelation],
+        views: Sequence[View],
         plan: Plan,
         *,
         arm: str,
@@ -62,7 +58,7 @@ class FrameMeasurement(Measurement):
         caps: Mapping[str, float],
     ) -> None:
         super().__init__("", plan, caps=caps)
-        self._views = [_per_unit(relation, plan, arm=arm, armless=armless) for relation in relations]
+        self._views = [_per_unit(view, plan, arm=arm, armless=armless) for view in views]
 
     def __enter__(self) -> FrameMeasurement:
         return self
@@ -70,27 +66,28 @@ class FrameMeasurement(Measurement):
     def forget_covariates(self, bound: Bound) -> None:
         """Leave of every reading's variables its outcome, and the denominator of a ratio."""
         sizes = {name: len(metric.quantities) for name, metric in bound.metrics.items()}
-        self.centred = {key: (e[: sizes[key[0]]], s[: sizes[key[0]]]) for key, (e, s) in self.centred.items()}
+        self.variables = {key: v.first(sizes[key[0]]) for key, v in self.variables.items()}
+        for (name, _), arms in self.cubes.items():
+            outcomes = (slice(sizes[name]),) * 3
+            arms.update({arm: cubes[outcomes] for arm, cubes in arms.items()})
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query on every view, in order."""
-        with ThreadPoolExecutor(len(self._views)) as pool:
-            parts = list(pool.map(lambda view: fetched(view, VALUES, query), self._views))
-        return [row for part in parts for row in part]
+        return rows_of_each(self._views, VALUES, query)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """All non-null values of one per-unit column."""
-        return np.concatenate([fetched_column(view, VALUES, name) for view in self._views])
+        return np.concatenate([view.numbers(name) for view in self._views])
 
 
-def _per_unit(relation: duckdb.DuckDBPyRelation, plan: Plan, *, arm: str, armless: bool) -> duckdb.DuckDBPyRelation:
-    """The per-unit values of a relation, as the fused pass names them."""
+def _per_unit(view: View, plan: Plan, *, arm: str, armless: bool) -> View:
+    """The per-unit values of a view, as the fused pass names them."""
     (source,) = plan.sources
     inputs = [f"{column.sql} AS {column.name}" for column in source.inputs]
     outputs = [f"{column.sql} AS {column.name}" for column in plan.outputs]
-    rows = relation.project(", ".join([f"{arm} AS arm", *inputs]))
-    rows = rows.filter("arm IS NOT NULL") if armless else rows  # without it, arms are read once less
-    return rows.project(", ".join(["arm", "0 AS bucket", *outputs]))
+    rows = view.project([f"{arm} AS arm", *inputs])
+    where = "arm IS NOT NULL" if armless else "TRUE"  # without it, arms are read once less
+    return rows.project(["arm", "0 AS bucket", *outputs], where)
 
 
 def arm_sql(column: str) -> str:
@@ -111,19 +108,29 @@ def count(frame: Frame, *, arm: str, balance: Sequence[str], proportions: Sequen
         number = f"CASE WHEN isfinite({number}) THEN {number} END"
         answers += [f"count({number})", f"avg({number})", f"var_samp({number})"]
     answers += [_not_binary(metric.outcomes[0]) for metric in proportions]
-    query = f"SELECT {', '.join(answers)} FROM population GROUP BY 1 ORDER BY 1"
-    rows = fetched(frame.relation(columns), "population", query)
+    query = f"SELECT {', '.join(answers)} FROM population GROUP BY 1"
+    rows = rows_of_each(frame.slices(columns), "population", query)
     for i, metric in enumerate(proportions, 2 + 3 * len(balance)):
         _refuse(metric, sum(row[i] for row in rows))
+    arms = _by_arm(rows)
     return Counts(
         rows=sum(row[1] for row in rows),
-        units={row[0]: row[1] for row in rows if row[0] is not None},
+        units={name: sum(row[1] for row in parts) for name, parts in arms.items()},
         armless=sum(row[1] for row in rows if row[0] is None),
         balance={
-            name: {row[0]: moments_of(*row[2 + 3 * i : 5 + 3 * i]) for row in rows if row[0] is not None}
-            for i, name in enumerate(balance)
+            column: {name: Moments.merge(*(moments_of(*row[i : i + 3]) for row in p)) for name, p in arms.items()}
+            for i, column in zip(range(2, 2 + 3 * len(balance), 3), balance, strict=True)
         },
     )
+
+
+def _by_arm(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows by the arm that they begin with, in order of arms, without those that name none."""
+    arms: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        if row[0] is not None:
+            arms.setdefault(row[0], []).append(row)
+    return dict(sorted(arms.items()))
 
 
 def _not_binary(column: str) -> str:
@@ -146,42 +153,49 @@ def census(frame: Frame, *, arm: str, unit: str | None) -> list[str]:
     Raises:
         DataError: the data has no rows, or ids that are missing or not unique.
     """
-    query = f"SELECT {arm_sql(arm)} AS arm, count(*) FROM population GROUP BY 1 ORDER BY 1"
-    rows = fetched(frame.relation([arm]), "population", query)
-    everyone = sum(n for _, n in rows)
-    if not everyone:
+    answers = [f"{arm_sql(arm)} AS arm", "count(*)", *(_of_ids(frame, unit) if unit is not None else [])]
+    views = frame.slices([arm, *([unit] if unit is not None else [])])
+    rows = rows_of_each(views, "population", f"SELECT {', '.join(answers)} FROM population GROUP BY 1")
+    if not rows:
         raise DataError("the data has no rows")
     if unit is not None:
-        _check_ids(frame, unit, everyone)
-    return [name for name, _ in rows if name is not None]
+        _check_ids(frame, unit, rows)
+    return list(_by_arm(rows))
 
 
-def _check_ids(frame: Frame, unit: str, rows: int) -> None:
-    named, units = _distinct(frame, unit)
-    if named < rows:
-        raise DataError(f"{rows - named:,} rows have no id", where=f"column {unit!r}")
-    if units < rows:
+def _of_ids(frame: Frame, unit: str) -> list[str]:
+    """How many rows have an id; and of whole numbers the least and the largest."""
+    column = identifier(unit)
+    ends = [f"min({_whole(unit)})", f"max({_whole(unit)})"] if frame.types[unit] == "integer" else []
+    return [f"count({column})", *ends]
+
+
+def _whole(unit: str) -> str:
+    return f"CAST({identifier(unit)} AS BIGINT)"
+
+
+def _check_ids(frame: Frame, unit: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    everyone, named = (sum(row[i] for row in rows) for i in (1, 2))
+    if named < everyone:
+        raise DataError(f"{everyone - named:,} rows have no id", where=f"column {unit!r}")
+    units = _distinct(frame, unit, rows)
+    if units < everyone:
         raise DataError(
             "ids are not unique: the data has more rows than units",
             where=f"column {unit!r}",
-            found=f"{rows:,} rows of {units:,} units",
+            found=f"{everyone:,} rows of {units:,} units",
             next_step="aggregate to one row per unit first",
         )
 
 
-def _distinct(frame: Frame, unit: str) -> tuple[int, int]:
-    """How many rows have an id, and how many ids there are; whole numbers close together by a bitmap."""
-    column = identifier(unit)
-    ids = frame.relation([unit])
+def _distinct(frame: Frame, unit: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    """How many ids there are; whole numbers close together are told apart by a bitmap."""
+    answer = f"count(DISTINCT {identifier(unit)})"
     if frame.types[unit] == "integer":
-        number = f"CAST({column} AS BIGINT)"
-        query = f"SELECT count({column}), min({number}), max({number}) FROM ids"
-        ((named, low, high),) = fetched(ids, "ids", query)
-        if named and high - low < DENSE * named:
-            query = f"SELECT bit_count(bitstring_agg({number}, {low}, {high})) FROM ids"
-            return named, fetched(ids, "ids", query)[0][0]
-    ((named, units),) = fetched(ids, "ids", f"SELECT count({column}), count(DISTINCT {column}) FROM ids")
-    return named, units
+        low, high = min(row[3] for row in rows), max(row[4] for row in rows)
+        if high - low < DENSE * sum(row[1] for row in rows):
+            answer = f"bit_count(bitstring_agg({_whole(unit)}, {low}, {high}))"
+    return int(frame.view([unit]).rows("ids", f"SELECT {answer} FROM ids")[0][0])
 
 
 @dataclass(frozen=True)
@@ -207,7 +221,7 @@ def measure(
         caps: Caps by metric that an earlier look froze.
     """
     with _measurement(frame, workspace, bound, arm=arm, armless=armless, caps=caps) as measurement:
-        found = measurement.readings()
+        found = measurement.readings(cubed=True)
         adjusted = with_thirds(measurement, found, bound)
         measurement.forget_covariates(bound)
         stripped = [_plain(r, len(bound.metrics[r.metric].quantities)) for r in found if r.covariates]
@@ -226,8 +240,8 @@ def _measurement(
 ) -> FrameMeasurement:
     plan = Plan(workspace, bound.metrics.values(), Horizon(None, None, bound.timezone))
     columns = [column for metric in bound.metrics.values() for column in _columns(metric)]
-    relations = frame.slices([*([arm] if arm else []), *columns])
-    return FrameMeasurement(relations, plan, arm=arm_sql(arm) if arm else f"'{POOLED}'", armless=armless, caps=caps)
+    views = frame.slices([*([arm] if arm else []), *columns])
+    return FrameMeasurement(views, plan, arm=arm_sql(arm) if arm else f"'{POOLED}'", armless=armless, caps=caps)
 
 
 def _columns(metric: Metric) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
 import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +20,7 @@ from xp_pipeline.errors import DataError, nearest
 from xp_pipeline.experiment.tables import Kind
 from xp_pipeline.spec.values import ColumnType
 
-if TYPE_CHECKING:
-    import duckdb
+_ROWS = "frame_rows"
 
 SHORT = 50_000
 """Rows below which a frame is read in one piece; fixed, so that numbers never depend on the machine."""
@@ -70,38 +72,38 @@ class Frame:
                 found = self._frame.collect_schema()[name]
                 raise DataError(f"{what} {name!r} cannot be used", found=str(found), allowed=", ".join(allowed))
 
-    def relation(self, columns: Sequence[str]) -> duckdb.DuckDBPyRelation:
-        """Some columns as a DuckDB relation over the frame's own memory.
+    def view(self, columns: Sequence[str]) -> View:
+        """Some columns, read over the frame's own memory; of several views of a frame, the newest can be read.
 
         A DuckDB relation stays on its connection; a lazy frame is collected, these columns only.
         """
         return self._views(columns, parts=1)[0]
 
-    def slices(self, columns: Sequence[str]) -> list[duckdb.DuckDBPyRelation]:
+    def slices(self, columns: Sequence[str]) -> list[View]:
         """The same as two halves that can be read at once; a short frame, or a relation of DuckDB's, as one."""
         return self._views(columns, parts=2)
 
-    def _views(self, columns: Sequence[str], *, parts: int) -> list[duckdb.DuckDBPyRelation]:
+    def _views(self, columns: Sequence[str], *, parts: int) -> list[View]:
         names = list(dict.fromkeys(columns))
         unclean = self._with_nan(names)
         cleaned = ", ".join(_cleaned(name) if name in unclean else identifier(name) for name in names)
-        return [relation.project(cleaned) for relation in self._scanned(names, parts)]
+        return [View(source, f"SELECT {cleaned} FROM {_ROWS}") for source in self._scanned(names, parts)]
 
-    def _scanned(self, columns: list[str], parts: int) -> list[duckdb.DuckDBPyRelation]:
-        import duckdb
-
+    def _scanned(self, columns: list[str], parts: int) -> Sequence[duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation]:
         if isinstance(self.native, duckdb.DuckDBPyRelation):
             return [self.native]
         whole = nw.from_native(self._eager(columns), eager_only=True)
         size = len(whole)
         halves = [whole] if parts == 1 or size < SHORT else [whole[: size // 2], whole[size // 2 :]]
         for connection, half in zip(self._connections, halves, strict=False):
-            connection.register("frame", half.to_native())
-        return [connection.table("frame") for connection in self._connections[: len(halves)]]
+            connection.register(_ROWS, half.to_native())
+        return self._connections[: len(halves)]
 
     @cached_property
     def _connections(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]:
-        return connect(), connect()
+        """Two of one database, which has no threads of its own: each works in the thread that asks."""
+        first = connect()
+        return first, first.cursor()
 
     def _eager(self, columns: list[str]) -> Any:
         import polars as pl
@@ -118,10 +120,74 @@ class Frame:
         """The columns that have, or where nobody can look beforehand may have, NaN, which is then read as null."""
         schema = self._frame.collect_schema()
         floats = [name for name in columns if schema[name].is_float()]
+        if self.kind == "pandas":  # DuckDB itself reads NaN in NumPy's arrays as null
+            floats = [name for name in floats if not isinstance(self.native.dtypes[name], np.dtype)]
         if not floats or isinstance(self._frame, nw.LazyFrame):
             return set(floats)
         found = self._frame.select(nw.col(*floats).is_nan().any()).row(0)
         return {name for name, has in zip(floats, found, strict=True) if has}
+
+
+@dataclass(frozen=True)
+class View:
+    """Rows of a frame as a query reads them.
+
+    Attributes:
+        source: The caller's DuckDB relation, or a connection of ours that knows the frame's rows.
+        select: What the view shows of them.
+    """
+
+    source: duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation
+    select: str
+
+    def project(self, columns: Iterable[str], where: str = "TRUE") -> View:
+        """Other columns of the same rows, or of some of them."""
+        return replace(self, select=f"SELECT {', '.join(columns)} FROM ({self.select}) WHERE {where}")
+
+    def rows(self, name: str, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query that calls the view by a name.
+
+        Raises:
+            DataError: the frame cannot be read.
+        """
+        with reading():
+            return list(self._result(name, query).fetchall())
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """The non-null numbers of one column.
+
+        Raises:
+            DataError: the frame cannot be read.
+        """
+        with reading():
+            found = self._result("shown", f"SELECT {name} FROM shown WHERE {name} IS NOT NULL").fetchnumpy()
+        return np.asarray(found[name], dtype=np.float64)
+
+    def relation(self) -> duckdb.DuckDBPyRelation:
+        """The view as a relation of DuckDB's."""
+        if isinstance(self.source, duckdb.DuckDBPyConnection):
+            found: duckdb.DuckDBPyRelation | None = self.source.sql(self.select)
+        else:
+            found = self.source.query(_ROWS, self.select)
+        assert found is not None
+        return found
+
+    def _result(self, name: str, query: str) -> Any:
+        if not isinstance(self.source, duckdb.DuckDBPyConnection):
+            return self.relation().query(name, query)
+        self.source.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {self.select}")
+        return self.source.execute(query)
+
+
+def rows_of_each(views: Sequence[View], name: str, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query on every view, in order of views, each in a thread of its own.
+
+    Raises:
+        DataError: the frame cannot be read.
+    """
+    with ThreadPoolExecutor(len(views)) as pool:
+        parts = list(pool.map(lambda view: view.rows(name, query), views))
+    return [row for part in parts for row in part]
 
 
 def _cleaned(name: str) -> str:
@@ -136,37 +202,12 @@ def reading() -> Iterator[None]:
     Raises:
         DataError: the frame cannot be read.
     """
-    import duckdb
     import polars as pl
 
     try:
         yield
     except (duckdb.Error, pl.exceptions.PolarsError, nw.exceptions.NarwhalsError) as problem:
         raise DataError(f"the data cannot be read: {str(problem).splitlines()[0]}") from problem
-
-
-def fetched(relation: duckdb.DuckDBPyRelation, name: str, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query on a relation, which it calls by a name.
-
-    Raises:
-        DataError: the frame cannot be read.
-    """
-    with reading():
-        found = relation.query(name, query)
-        assert found is not None
-        return found.fetchall()
-
-
-def fetched_column(relation: duckdb.DuckDBPyRelation, name: str, column: str) -> NDArray[np.float64]:
-    """The non-null numbers of one column of a relation.
-
-    Raises:
-        DataError: the frame cannot be read.
-    """
-    with reading():
-        found = relation.query(name, f"SELECT {column} FROM {name} WHERE {column} IS NOT NULL")
-        assert found is not None
-        return np.asarray(found.fetchnumpy()[column], dtype=np.float64)
 
 
 def _type(dtype: nw.dtypes.DType) -> ColumnType | None:

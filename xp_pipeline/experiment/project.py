@@ -45,5 +45,6 @@ def _write_data(path: Path, declared: Declared, frame: Frame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.parent / f".{uuid.uuid4().hex}.tmp"
     with reading():
-        frame.relation(list(declared.types)).project(", ".join(columns)).write_parquet(str(making), compression="zstd")
+        rows = frame.view(list(declared.types)).project(columns).relation()
+        rows.write_parquet(str(making), compression="zstd")
     os.replace(making, path)

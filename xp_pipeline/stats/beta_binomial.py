@@ -25,6 +25,9 @@ WEAKEST = 0.1
 _FEW = 0.1
 """Standard deviation of log odds above which the ends 0 and 1 are not far away: some 100 events or fewer."""
 
+_BEYOND = 1.01
+"""A little more than the reach of an inequality that can be sharp."""
+
 
 @dataclass(frozen=True)
 class Beta:
@@ -162,7 +165,7 @@ def _shortfall(control: Beta, treatment: Beta) -> float:
     """E max(p_c - p_t, 0), the integral of F_t (1 - F_c) over p, dp = p (1 - p) d(log odds)."""
     narrow = min(control.log_odds_sd, treatment.log_odds_sd)
     wide = max(control.log_odds_sd, treatment.log_odds_sd)
-    reach = min(math.sqrt(4 * _TAIL) * wide, 2 * _TAIL) + 1.0
+    reach = min(math.sqrt(4 * _TAIL) * wide, 2 * _TAIL) + min(4 * wide, 1.0)
     ends = sorted((control.log_odds, treatment.log_odds))
     step = min(narrow, 1.0) / _STEPS_PER_SD
     x = np.arange(ends[0] - reach, ends[1] + reach + step, step)
@@ -171,13 +174,20 @@ def _shortfall(control: Beta, treatment: Beta) -> float:
 
 
 def _quantile(control: Beta, treatment: Beta, probability: float) -> float:
-    """The d with P(p_t - p_c <= d) = probability."""
+    """The d with P(p_t - p_c <= d) = probability.
+
+    It lies no further below the mean than sqrt((1 - probability) / probability) standard deviations, nor above it
+    than the inverse (Cantelli's inequality).
+    """
     from scipy.optimize import brentq
 
     few = min(control.log_odds_sd, treatment.log_odds_sd) > _FEW
     distribution = _difference_of_few if few else _difference_of_many
     below = distribution(control, treatment)
-    return float(brentq(lambda d: below(d) - probability, -1.0, 1.0, xtol=1e-11))
+    mean, sd = treatment.mean - control.mean, math.sqrt(treatment.variance + control.variance)
+    reach = _BEYOND * math.sqrt((1 - probability) / probability)
+    low, high = max(mean - reach * sd, -1.0), min(mean + _BEYOND**2 / reach * sd, 1.0)
+    return float(brentq(lambda d: below(d) - probability, low, high, xtol=1e-11))
 
 
 def _difference_of_many(control: Beta, treatment: Beta) -> Callable[[float], float]:

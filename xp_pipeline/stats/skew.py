@@ -18,6 +18,9 @@ SKEW_LIMIT = 0.1
 KOHAVI = 355
 """Units needed per squared skewness where allocation is unequal (Kohavi, Deng, Longbotham and Xu 2014)."""
 
+_KEPT = 1e-4
+"""Share of its terms' variance that a residual keeps whose third sum is read from theirs."""
+
 
 @dataclass(frozen=True, eq=False)
 class ResidualCoefficients:
@@ -35,6 +38,23 @@ class ResidualCoefficients:
         """Sum of the cubed residuals of units, values of shape (n, k): what one more pass over the data sums up."""
         rows = np.asarray(values, dtype=np.float64).reshape(-1, self.weights.size)
         return float(np.sum(((rows - self.centre) @ self.weights) ** 3))
+
+    def third_of(self, moments: Moments, *, shift: Vector, cubes: Vector) -> float | None:
+        """The same from sums over the units: with q = w'(mean - shift), cubes(w, w, w) - 3 q w'C w - n q^3.
+
+        None where the terms of the residual cancel so far that less than nine digits would be left.
+
+        Args:
+            moments: Of these units, C their comoment.
+            shift: A number near the mean of every variable, shape (k,).
+            cubes: Sums of the products of any three variables less their shifts, shape (k, k, k).
+        """
+        w = self.weights
+        variance = float(w @ moments.comoment @ w)
+        if not variance > _KEPT * float(np.abs(w) @ np.sqrt(moments.comoment.diagonal())) ** 2:
+            return None
+        q = float(w @ (moments.mean - shift))
+        return float(((cubes @ w) @ w) @ w - 3 * q * variance - moments.n * q**3)
 
 
 def tails_unreliable(control: Moments, treatment: Moments) -> str | None:
@@ -76,7 +96,7 @@ def residual_coefficients(
 
     The residual is (y - ybar) - theta' (x - xbar), y being (y - R d)/dbar for a ratio, with theta the pooled
     within-arm slopes: its mean is 0 in each arm. Moments hold third sums of the outcome only, so this takes
-    one more pass over the units, made at looks.
+    those of all variables, or one more pass over the units.
 
     Args:
         control, treatment: Moments of outcome (and denominator, if ``ratio``), then covariates, if any.

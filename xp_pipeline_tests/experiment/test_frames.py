@@ -176,3 +176,39 @@ def test_importing_it_loads_no_dagster() -> None:
     code = "import sys; from xp_pipeline import Experiment; print('dagster' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "double[pyarrow]"])
+def test_nan_is_missing_in_every_kind_of_pandas_column(dtype: str) -> None:
+    pd = pytest.importorskip("pandas")
+    data = trial(400).to_pandas()
+    spend = data["spend"].round(2)
+    spend[::10] = np.nan
+    data["spend"] = spend.astype(dtype)
+    if dtype == "Float64":  # a masked column can hold NaN beside its missing values
+        data["spend"] = pd.arrays.FloatingArray(spend.to_numpy(), np.zeros(len(spend), dtype=bool))
+    experiment = created(data).add_metrics(MeanMetric("spend", value_col="spend"))
+    experiment.design()
+    (result,) = experiment.start().run_analysis()
+    kept = spend[data["group"] == "control"].dropna()
+    assert result["control_n"] == len(kept)
+    assert result["control_mean"] == pytest.approx(kept.mean(), rel=1e-6)
+
+
+def test_two_halves_at_once_are_the_whole() -> None:
+    data = trial(60_001, arms=("control", "treatment", "zeta"))
+    assert len(Frame(data).slices(["spend"])) == 2
+    whole = running(FRAMES["duckdb"](data), covariates=["age"])
+    halved = running(data, covariates=["age"])
+    for one, other in zip(halved.run_analysis(), whole.run_analysis(), strict=True):
+        assert [one[name] for name in NUMBERS] == pytest.approx([other[name] for name in NUMBERS], rel=1e-9)
+    for found, same in zip(halved.health, whole.health, strict=True):
+        assert (found.check, found.verdict) == (same.check, same.verdict)
+        assert found.statistic == pytest.approx(same.statistic, rel=1e-9, nan_ok=True)
+
+
+def test_a_column_of_ids_in_the_place_of_arms_is_refused_at_once() -> None:
+    data = trial(120_000)
+    experiment = Experiment(data, "user_id").add_metrics(MeanMetric("spend", value_col="spend"))
+    with pytest.raises(DataError, match="too many arms"):
+        experiment.design()

@@ -121,7 +121,7 @@ def _measure(
             caps=caps,
             bucketed=bool(experiment.analysis.resampling),
         ) as measurement:
-            found = orders.with_orders(measurement, measurement.readings())
+            found = orders.with_orders(measurement, measurement.readings(cubed=claims))
             if claims:
                 found = residuals.with_thirds(measurement, found, promise.bound)
             readings[name] = [strata.gathered(promise.bound, reading) for reading in found]

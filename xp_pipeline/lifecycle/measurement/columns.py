@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import combinations_with_replacement
 
 from xp_pipeline.engine.predicates import identifier
 from xp_pipeline.lifecycle.frames import matching, moment, relation, time_of, unit_of
@@ -204,3 +205,8 @@ def window_condition(metric: Metric, horizon: Horizon) -> str:
 def products(size: int) -> Sequence[tuple[int, int]]:
     """Index pairs of the upper triangle, row by row."""
     return [(i, j) for i in range(size) for j in range(i, size)]
+
+
+def triples(size: int) -> Sequence[tuple[int, int, int]]:
+    """Index triples i <= j <= k, in order."""
+    return list(combinations_with_replacement(range(size), 3))

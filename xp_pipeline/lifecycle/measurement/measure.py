@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from xp_pipeline.engine.duckdb import connect
 from xp_pipeline.engine.queries import render
-from xp_pipeline.lifecycle.measurement.columns import Column, MetricColumns, Plan, products
+from xp_pipeline.lifecycle.measurement.columns import Plan, triples
+from xp_pipeline.lifecycle.measurement.variables import (
+    CellSums,
+    Seen,
+    Variables,
+    Vector,
+    cell_sums,
+    sums,
+    variants,
+)
 from xp_pipeline.spec.metric import Cap, Metric
 from xp_pipeline.stats.capping import pooled_percentile
 from xp_pipeline.stats.moments import Moments
@@ -23,6 +32,9 @@ from xp_pipeline.stats.order import OrderStatistics
 BUCKETS = 128
 SLICES = 2
 """Fixed, so that stored numbers never depend on the machine: one thread works through each slice of buckets."""
+
+MOST_CUBES = 16
+"""Sums of products of three a reading, over all segments, up to which the fused pass carries them: measured."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +78,22 @@ class Reading:
 
 
 @dataclass
-class _Variables:
-    """The variables of one reading as SQL over the per-unit columns, and their shifts."""
+class _Added:
+    """What the rows of the fused pass add up to for one reading."""
 
-    reading: int
-    metric: MetricColumns
-    variant: str
-    expressions: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    moments: dict[Cell, list[Moments]] = field(default_factory=dict)
+    nonzero: dict[Cell, int] = field(default_factory=dict)
+    buckets: dict[str, dict[int, Moments]] = field(default_factory=dict)
+    cubes: dict[str, Vector] = field(default_factory=dict)
+
+    def add(self, cell: Cell, bucket: int | None, sums: CellSums) -> None:
+        self.moments.setdefault(cell, []).append(sums.moments)
+        self.nonzero[cell] = self.nonzero.get(cell, 0) + sums.nonzero
+        if bucket is None:
+            return
+        self.buckets.setdefault(cell.arm, {})[bucket] = sums.moments
+        if sums.cubes is not None:
+            self.cubes[cell.arm] = self.cubes.get(cell.arm, 0.0) + sums.cubes
 
 
 class Measurement:
@@ -87,7 +107,9 @@ class Measurement:
         bucketed: Whether readings keep their moments by storage bucket.
 
     Attributes:
-        centred: Metric and variant to its variables as SQL and what was taken from each; known after ``readings``.
+        variables: Metric and variant to its variables; known after ``readings``.
+        cubes: Metric and deciding variant to the sums of the products of any three of its variables less their
+            shifts, by arm, of everybody; where asked for and the variables are few.
     """
 
     def __init__(
@@ -104,8 +126,8 @@ class Measurement:
         self.plan = plan
         self.bucketed = bucketed
         self._frozen = caps or {}
-        self._buckets: dict[int, dict[str, dict[int, Moments]]] = {}
-        self.centred: dict[tuple[str, str], tuple[list[str], NDArray[np.float64]]] = {}
+        self.variables: dict[tuple[str, str], Variables] = {}
+        self.cubes: dict[tuple[str, str], dict[str, Vector]] = {}
         self.segments = list(segments)
         self._population = population
         self._kept = [*segments, *extra]
@@ -148,42 +170,51 @@ class Measurement:
         parts = self._each(lambda _, con: con.execute(query).fetchnumpy()[name])
         return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
 
-    def readings(self) -> list[Reading]:
-        """Moments of every metric, each in its variants."""
+    def readings(self, *, cubed: bool = False) -> list[Reading]:
+        """Moments of every metric, each in its variants.
+
+        Args:
+            cubed: Whether ``cubes`` is wanted.
+        """
         shifts, missing = self._shifts()
-        caps = self._caps()
-        wanted = [v for m in self.plan.metrics for v in self._variants(m, caps, missing, shifts)]
-        for i, variables in enumerate(wanted):
-            variables.reading = i
-            name = variables.metric.metric.name
-            self.centred[name, variables.variant] = variables.expressions, _shift_vector(variables, shifts)
-        cells = self._moments(wanted, shifts)
+        seen = Seen(shifts, missing, self._caps())
+        wanted = [self._cubed(v) if cubed else v for m in self.plan.metrics for v in variants(m, seen)]
+        found = self._sums(wanted)
+        self.variables = {v.key: v for v in wanted}
+        self.cubes = {v.key: added.cubes for v, added in zip(wanted, found, strict=True) if v.cubed}
         return [
             Reading(
                 metric=v.metric.metric.name,
                 variant=v.variant,
-                covariates=tuple(v.names),
-                cells={cell: moments for cell, (moments, _) in cells[v.reading].items()},
-                nonzero={cell: count for cell, (_, count) in cells[v.reading].items()},
-                buckets=self._buckets.get(v.reading, {}),
+                covariates=v.names,
+                cells={cell: Moments.merge(*parts) for cell, parts in added.moments.items()},
+                nonzero=added.nonzero,
+                buckets=added.buckets if self.bucketed else {},
                 cap=cap,
                 capped_share=share,
             )
-            for v in wanted
-            for cap, share in [caps[v.metric.outcomes[0]] if v.variant == "capped" else (np.nan, np.nan)]
+            for v, added in zip(wanted, found, strict=True)
+            for cap, share in [seen.caps[v.metric.outcomes[0]] if v.variant == "capped" else (np.nan, np.nan)]
         ]
+
+    def _cubed(self, v: Variables) -> Variables:
+        """Products of three variables where a residual will be read from them, and they are few."""
+        metric = v.metric.metric
+        deciding = metric.type != "quantile" and v.variant == decisive_variant(metric)
+        few = len(triples(v.size)) * (1 + len(self.segments)) <= MOST_CUBES
+        return replace(v, cubed=deciding and v.size > 1 and few)
 
     def _shifts(self) -> tuple[dict[str, float], set[str]]:
         """A number near the mean of every column (of the first slice that has one), and columns with nulls."""
         names = [column.name for column in self.plan.outputs]
-        asked = ", ".join(f"avg({n}), count(*) - count({n})" for n in names)
-        answers = self.rows(f"SELECT {asked} FROM unit_values")
+        asked = ", ".join(f"avg({n}), count({n})" for n in names)
+        answers = self.rows(f"SELECT {asked}, count(*) FROM unit_values")
         shifts = {}
         missing = set()
         for k, name in enumerate(names):
             means = [row[2 * k] for row in answers if row[2 * k] is not None and np.isfinite(row[2 * k])]
             shifts[name] = float(means[0]) if means else 0.0
-            if any(row[2 * k + 1] for row in answers):
+            if any(row[2 * k + 1] < row[-1] for row in answers):
                 missing.add(name)
         return shifts, missing
 
@@ -206,78 +237,17 @@ class Measurement:
                 caps[name] = (float(limit), share)
         return caps
 
-    def _variants(
-        self, columns: MetricColumns, caps: Mapping[str, Any], missing: set[str], shifts: Mapping[str, float]
-    ) -> Iterator[_Variables]:
-        yield self._variables(columns, "", caps, missing, shifts)
-        if columns.metric.cap:
-            yield self._variables(columns, "capped", caps, missing, shifts)
-        if columns.metric.log:
-            yield self._variables(columns, "log", caps, missing, shifts)
-
-    def _variables(
-        self,
-        columns: MetricColumns,
-        variant: str,
-        caps: Mapping[str, tuple[float, float]],
-        missing: set[str],
-        shifts: Mapping[str, float],
-    ) -> _Variables:
-        """Outcome, denominator, covariates, and an indicator for each covariate that is missing somewhere."""
-        made = _Variables(0, columns, variant)
-        counted = " AND ".join(f"{y} IS NOT NULL" for y in columns.outcomes)
-        for y in columns.outcomes:
-            made.expressions.append(self._centred(_read_as(y, variant, caps), y, variant, shifts, counted, columns))
-        for name, x in columns.covariates:
-            value = _read_as(x, variant, caps) if variant == "capped" and x in caps else x
-            made.names.append(name)
-            shift = shifts[x]
-            filled = f"coalesce({value} - {shift!r}, 0)" if x in missing else f"{value} - {shift!r}"
-            made.expressions.append(_masked(filled, counted, columns, missing))
-            if x in missing:
-                made.names.append(f"{name}_missing")
-                indicator = f"CASE WHEN {x} IS NULL THEN 1.0 ELSE 0.0 END"
-                made.expressions.append(_masked(indicator, counted, columns, missing))
-        return made
-
-    def _centred(
-        self,
-        value: str,
-        y: str,
-        variant: str,
-        shifts: Mapping[str, float],
-        counted: str,
-        columns: MetricColumns,
-    ) -> str:
-        centred = f"{value} - {_shift(y, variant, shifts)!r}"
-        return f"CASE WHEN {counted} THEN {centred} END" if len(columns.outcomes) > 1 else centred
-
-    def _moments(
-        self, wanted: Sequence[_Variables], shifts: Mapping[str, float]
-    ) -> list[dict[Cell, tuple[Moments, int]]]:
-        """Moments and units other than 0 of every cell, by reading."""
-        variables, sums = _sums(wanted, shifts)
-        query = render("moments", segments=self.segments, variables=variables, sums=sums, relation="unit_values")
-        parts: list[dict[Cell, list[Moments]]] = [{} for _ in wanted]
-        nonzero: list[dict[Cell, int]] = [{} for _ in wanted]
-        self._buckets = {}
+    def _sums(self, wanted: Sequence[Variables]) -> list[_Added]:
+        """One pass over the units, by reading."""
+        variables, summed = sums(wanted)
+        query = render("moments", segments=self.segments, variables=variables, sums=summed, relation="unit_values")
+        found = [_Added() for _ in wanted]
         for row in self.rows(query):
-            cell = self._cell(row)
-            offset = 2 + len(self.segments)
-            for v in wanted:
-                size = len(v.expressions)
-                width = 1 + size + len(products(size)) + 2
-                *values, others = row[offset : offset + width]
-                found = _from_row(values, size, _shift_vector(v, shifts))
-                parts[v.reading].setdefault(cell, []).append(found)
-                if self.bucketed and row[1] is not None:
-                    self._buckets.setdefault(v.reading, {}).setdefault(cell.arm, {})[row[1]] = found
-                nonzero[v.reading][cell] = nonzero[v.reading].get(cell, 0) + int(others or 0)
-                offset += width
-        return [
-            {cell: (Moments.merge(*found), counts[cell]) for cell, found in part.items()}
-            for part, counts in zip(parts, nonzero, strict=True)
-        ]
+            cell, at = self._cell(row), 2 + len(self.segments)
+            for v, added in zip(wanted, found, strict=True):
+                added.add(cell, row[1], cell_sums(v, row[at : at + v.width]))
+                at += v.width
+        return found
 
     def _cell(self, row: tuple[Any, ...]) -> Cell:
         for i, segment in enumerate(self.segments):
@@ -291,62 +261,6 @@ def _limit(cap: Cap, values: NDArray[np.float64]) -> float:
     if cap.value is not None:
         return cap.value
     return pooled_percentile(values, (cap.percentile or 0) / 100, positive_only=cap.positive_only)
-
-
-def _read_as(column: str, variant: str, caps: Mapping[str, tuple[float, float]]) -> str:
-    if variant == "capped" and np.isfinite(caps[column][0]):
-        return f"CASE WHEN {column} IS NOT NULL THEN least({column}, {caps[column][0]!r}) END"
-    if variant == "log":
-        return f"CASE WHEN {column} > -1 THEN ln(1 + {column}) END"
-    return column
-
-
-def _shift(column: str, variant: str, shifts: Mapping[str, float]) -> float:
-    return float(np.log1p(max(shifts[column], 0.0))) if variant == "log" else shifts[column]
-
-
-def _masked(expression: str, counted: str, columns: MetricColumns, missing: set[str]) -> str:
-    """A covariate counts where its outcome does."""
-    return f"CASE WHEN {counted} THEN {expression} END" if missing & set(columns.outcomes) else expression
-
-
-def _sums(wanted: Sequence[_Variables], shifts: Mapping[str, float]) -> tuple[list[Column], list[Column]]:
-    variables, sums = [], []
-    for v in wanted:
-        m = v.reading
-        names = [f"v{m}_{i}" for i in range(len(v.expressions))]
-        variables += [Column(name, sql) for name, sql in zip(names, v.expressions, strict=True)]
-        sums.append(Column(f"n_{m}", f"count({names[0]})"))
-        sums += [Column(f"s_{m}_{i}", f"sum({name})") for i, name in enumerate(names)]
-        sums += [Column(f"p_{m}_{i}_{j}", f"sum({names[i]} * {names[j]})") for i, j in products(len(names))]
-        sums.append(Column(f"c_{m}", f"sum({names[0]} * {names[0]} * {names[0]})"))
-        zero = -_shift(v.metric.outcomes[0], v.variant, shifts)
-        sums.append(Column(f"z_{m}", f"sum(CASE WHEN {names[0]} <> CAST({zero!r} AS DOUBLE) THEN 1 ELSE 0 END)"))
-    return variables, sums
-
-
-def _shift_vector(v: _Variables, shifts: Mapping[str, float]) -> NDArray[np.float64]:
-    vector = [_shift(y, v.variant, shifts) for y in v.metric.outcomes]
-    columns = dict(v.metric.covariates)
-    vector += [shifts[columns[name]] if name in columns else 0.0 for name in v.names]
-    return np.array(vector)
-
-
-def _from_row(values: Sequence[Any], size: int, shift: NDArray[np.float64]) -> Moments:
-    """Moments of one cell from its shifted sums; an empty cell has none."""
-    n = int(values[0])
-    if n == 0:
-        return Moments.empty(size)
-    matrix = np.zeros((size, size))
-    for (i, j), value in zip(products(size), values[1 + size : -1], strict=True):
-        matrix[i, j] = matrix[j, i] = value
-    return Moments.from_sums(
-        n,
-        shift=shift,
-        sums=np.array(values[1 : 1 + size], dtype=float),
-        products=matrix,
-        cubes=float(values[-1]),
-    )
 
 
 @contextmanager

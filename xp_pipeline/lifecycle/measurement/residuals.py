@@ -1,4 +1,4 @@
-"""Third sums of the residuals behind ratio and adjusted estimates: one more pass over the units, made at looks."""
+"""Third sums of the residuals behind ratio and adjusted estimates, made at looks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from xp_pipeline.engine.predicates import literal
 from xp_pipeline.engine.queries import render
@@ -24,22 +26,40 @@ class _Wanted(NamedTuple):
     reading: Reading
     comparison: str
     arms: tuple[str, ...]
+    moments: Moments
     coefficients: ResidualCoefficients
 
 
 def with_thirds(measurement: Measurement, readings: Sequence[Reading], bound: Bound) -> list[Reading]:
     """The deciding readings with the third sums of control and treatment by comparison, of everybody."""
     wanted = [side for reading in readings for side in _sides(bound, reading)]
-    if not wanted:
-        return list(readings)
-    columns = [Column(f"r_{i}", _residual(measurement, side)) for i, side in enumerate(wanted)]
-    parts = measurement.rows(render("residual_cubes", residuals=columns, relation="unit_values"))
-    sums = [sum(part[i] or 0.0 for part in parts) for i in range(len(wanted))]
+    known = [_known(measurement, side) for side in wanted]
+    summed = iter(_summed(measurement, [side for side, third in zip(wanted, known, strict=True) if third is None]))
     found: dict[int, dict[str, tuple[float, ...]]] = {}
-    for side, third in zip(wanted, sums, strict=True):
+    for side, third in zip(wanted, known, strict=True):
         by_comparison = found.setdefault(id(side.reading), {})
-        by_comparison[side.comparison] = (*by_comparison.get(side.comparison, ()), third)
+        exact = next(summed) if third is None else third
+        by_comparison[side.comparison] = (*by_comparison.get(side.comparison, ()), exact)
     return [replace(reading, thirds=found.get(id(reading), {})) for reading in readings]
+
+
+def _known(measurement: Measurement, side: _Wanted) -> float | None:
+    """The third sum as the fused pass has it; None where it did not sum cubes, or they cancel."""
+    key = side.reading.metric, side.reading.variant
+    cubes = measurement.cubes.get(key)
+    if cubes is None:
+        return None
+    total = sum((cubes[arm] for arm in side.arms if arm in cubes), np.zeros(()))
+    return side.coefficients.third_of(side.moments, shift=measurement.variables[key].shift, cubes=total)
+
+
+def _summed(measurement: Measurement, sides: Sequence[_Wanted]) -> list[float]:
+    """Third sums by one more pass over the units."""
+    if not sides:
+        return []
+    columns = [Column(f"r_{i}", _residual(measurement, side)) for i, side in enumerate(sides)]
+    parts = measurement.rows(render("residual_cubes", residuals=columns, relation="unit_values"))
+    return [sum(part[i] or 0.0 for part in parts) for i in range(len(sides))]
 
 
 def _sides(bound: Bound, reading: Reading) -> Iterator[_Wanted]:
@@ -54,8 +74,8 @@ def _sides(bound: Bound, reading: Reading) -> Iterator[_Wanted]:
         control, treatment = (everybody(reading, metric, group) for group in groups)
         coefficients = residual_coefficients(control, treatment, ratio=metric.type == "ratio")
         if coefficients:
-            for group, one in zip(groups, coefficients, strict=True):
-                yield _Wanted(reading, comparison.name, group, one)
+            for group, moments, one in zip(groups, (control, treatment), coefficients, strict=True):
+                yield _Wanted(reading, comparison.name, group, moments, one)
 
 
 def everybody(reading: Reading, metric: Metric, arms: Sequence[str], segment: str = "", level: str = "") -> Moments:
@@ -65,11 +85,11 @@ def everybody(reading: Reading, metric: Metric, arms: Sequence[str], segment: st
 
 
 def _residual(measurement: Measurement, side: _Wanted) -> str:
-    expressions, shift = measurement.centred[side.reading.metric, side.reading.variant]
-    centre = side.coefficients.centre - shift
+    variables = measurement.variables[side.reading.metric, side.reading.variant]
+    centre = side.coefficients.centre - variables.shift
     terms = [
         f"{float(weight)!r} * (({expression}) - {float(c)!r})"
-        for expression, weight, c in zip(expressions, side.coefficients.weights, centre, strict=True)
+        for expression, weight, c in zip(variables.expressions, side.coefficients.weights, centre, strict=True)
     ]
     return f"CASE WHEN arm IN ({', '.join(map(literal, side.arms))}) THEN {' + '.join(terms)} END"
 

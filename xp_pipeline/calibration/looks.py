@@ -64,12 +64,19 @@ def z_scores(watched: Watched) -> Vector:
     return _z(watched, watched.effect, 1.0)
 
 
-def harm_z_scores(watched: Watched, *, margin: float, relative: bool) -> Vector:
-    """Of non-inferiority where an increase is good, upwards when harm as large as the margin is ruled out."""
+def harm_z_scores(watched: Watched, *, margin: float, relative: bool, increase_is_good: bool = True) -> Vector:
+    """Of non-inferiority, upwards when harm as large as the margin is ruled out."""
+    good = 1 if increase_is_good else -1
     if not relative:
-        return _z(watched, watched.effect + margin, 1.0)
-    kept = 1 - margin
-    return _z(watched, watched.mean[..., 1] - kept * watched.mean[..., 0], kept)
+        return _z(watched, margin + good * watched.effect, 1.0)
+    kept = 1 - good * margin
+    return _z(watched, good * (watched.mean[..., 1] - kept * watched.mean[..., 0]), kept)
+
+
+def same_z_scores(watched: Watched, *, margin: float, relative: bool) -> Vector:
+    """Of equivalence, upwards when a fall and a rise as large as the margin are both ruled out."""
+    sides = (harm_z_scores(watched, margin=margin, relative=relative, increase_is_good=good) for good in (True, False))
+    return np.minimum(*sides)
 
 
 def _z(watched: Watched, distance: Vector, weight: float) -> Vector:

@@ -132,7 +132,9 @@ def explain_experiment(folder: Folder, name: str) -> str:
         *_extension(experiment),
     ]
     for role, use in experiment.metrics.items():
-        margin = f", {'same within' if use.equivalence else 'margin'} {use.tolerated}" if use.tolerated else ""
+        margin = (
+            f" {'The same within' if use.equivalence else 'Harm tolerated:'} {use.tolerated}." if use.tolerated else ""
+        )
         lines.append(f"  {role}: {sentence(folder.metrics[use.metric])}{margin}")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from xp_pipeline.spec.values import Model
+from xp_pipeline.spec.values import Model, Or
 
 CROSSING = " x "
 """Between the names of crossed segments, and between their levels."""
@@ -50,6 +50,18 @@ class Segment(Model):
         if self.cross and len(set(self.cross)) < max(len(self.cross), 2):
             raise ValueError(f"segment {self.name!r} crosses two or more different segments")
         return self
+
+
+NAME_OR_CROSSING = Or((
+    {"type": "string"},
+    {
+        "type": "object",
+        "properties": {"cross": {"type": "array", "items": {"type": "string"}, "minItems": 2}},
+        "required": ["cross"],
+        "additionalProperties": False,
+    },
+))  # fmt: skip
+"""Further forms of a segment: a column's name, and a crossing called by those it crosses."""
 
 
 def check_crossings(segments: tuple[Segment, ...]) -> None:

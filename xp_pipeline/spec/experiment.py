@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from xp_pipeline.spec.assignment import Assignment
 from xp_pipeline.spec.deciding import RISK_AWARE, SomeRules
-from xp_pipeline.spec.effects import EffectPrior, Segment, check_crossings
+from xp_pipeline.spec.effects import NAME_OR_CROSSING, EffectPrior, Segment, check_crossings
 from xp_pipeline.spec.extension import SomeExtension
 from xp_pipeline.spec.looks import SomeLooks
 from xp_pipeline.spec.values import TEXT, Amount, Model, Scalar, SomeAmount, Where
@@ -243,7 +243,7 @@ class Experiment(Model):
         description="Of a factorial design: main effects and interactions such as colour:size. Left out, all that can "
         "be told apart, up to interactions of two.",
     )
-    segments: tuple[Annotated[Segment, BeforeValidator(_segment), TEXT], ...] = ()
+    segments: tuple[Annotated[Segment, BeforeValidator(_segment), NAME_OR_CROSSING], ...] = ()
     balance: tuple[str, ...] = Field((), description="Pre-period columns to compare between arms.")
     analysis: Analysis = Analysis()
     planning: Planning = Planning()

@@ -1,4 +1,4 @@
-"""Cells of group-sequential looks: C15, and guardrails over looks (C26)."""
+"""Cells of group-sequential looks: C15, and margins over looks (C26)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from xp_pipeline.calibration.draws import Law, normal, zero_heavy
-from xp_pipeline.calibration.looks import Watched, harm_z_scores, stops, watch, z_scores
+from xp_pipeline.calibration.looks import Watched, harm_z_scores, same_z_scores, stops, watch, z_scores
 from xp_pipeline.calibration.measures import collect, covering
 from xp_pipeline.calibration.model import (
     Agreement,
@@ -24,6 +24,7 @@ from xp_pipeline.calibration.model import (
     within,
 )
 from xp_pipeline.stats.boundaries import Look, next_look, z_of, z_of_p
+from xp_pipeline.stats.equivalence import equivalence
 from xp_pipeline.stats.estimates import Estimate
 from xp_pipeline.stats.noninferiority import non_inferiority
 from xp_pipeline.stats.spending import OBRIEN_FLEMING, POCOCK, Spending
@@ -135,6 +136,29 @@ def _guardrail(count_of_looks: int, *, spends: bool, relative: bool) -> Study:
     return Study(name, simulate, (claim,), 20_000, batch=500, twin=z_twin(draw, z_twins, shipped))
 
 
+def _equivalence(count_of_looks: int, *, relative: bool) -> Study:
+    """The treatment differs by exactly the margin, and passes if it is shown to be the same at any look."""
+    law, fractions = normal(), equal(count_of_looks)
+    margin = MARGIN if relative else MARGIN * law.mean
+
+    def draw(rng: Generator, count: int) -> Watched:
+        return watch(law, rng, count, sizes(fractions, PER_LOOK * count_of_looks), MARGIN)
+
+    def z_twins(watched: Watched) -> Vector:
+        return same_z_scores(watched, margin=margin, relative=relative)
+
+    def shipped(estimate: Estimate) -> float:
+        return z_of_p(equivalence(estimate, margin=margin, relative=relative).p_value)
+
+    def simulate(rng: Generator, count: int) -> Measures:
+        ends = stops(schedule(fractions, OBRIEN_FLEMING, two_sided=False), z_twins(draw(rng, count)))
+        return {"passed": (ends.crossed == 1).astype(float)}
+
+    name = f"equivalence, {'relative' if relative else 'absolute'} margin, {count_of_looks} looks"
+    claim = at_most("passed", 0.05, 0.055)
+    return Study(name, simulate, (claim,), 20_000, batch=500, twin=z_twin(draw, z_twins, shipped))
+
+
 C15 = Cell(
     "C15",
     "Group-sequential looks",
@@ -158,11 +182,12 @@ C15 = Cell(
 )
 C26 = Cell(
     "C26",
-    "Guardrails at the margin over looks",
-    "Non-inferiority that spends its alpha over the looks passes harm at the margin 5 % of the time; at full alpha "
-    "at every look it would pass far more (shown, not offered).",
-    "stats.noninferiority.non_inferiority, stats.boundaries.next_look(two_sided=False)",
+    "Margins over looks",
+    "Non-inferiority that spends its alpha over the looks passes harm at the margin 5 % of the time, equivalence a "
+    "change at the margin 5 % at most; at full alpha at every look far more would pass (shown, not offered).",
+    "stats.noninferiority.non_inferiority, stats.equivalence.equivalence, stats.boundaries.next_look(two_sided=False)",
     (
+        *(_equivalence(k, relative=relative) for k in (5, 14) for relative in (False, True)),
         *(_guardrail(k, spends=True, relative=relative) for k in (5, 14) for relative in (False, True)),
         *(_guardrail(k, spends=False, relative=False) for k in (5, 14)),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args
@@ -17,7 +18,7 @@ SOURCE = "data"
 
 
 @dataclass(frozen=True)
-class BaseMetric:
+class BaseMetric(ABC):
     """What all metrics have in common.
 
     Attributes:
@@ -65,9 +66,9 @@ class BaseMetric:
         return slug(self.name, what="metric name")
 
     @property
+    @abstractmethod
     def outcomes(self) -> tuple[str, ...]:
         """The column of the outcome, or of numerator and denominator."""
-        raise NotImplementedError
 
     @property
     def adjusters(self) -> tuple[str, ...]:
@@ -92,8 +93,9 @@ class BaseMetric:
         sizes = {"margin": self.margin, "equivalence": self.equivalence}
         return {"metric": self.slug} | {name: size for name, size in sizes.items() if size is not None}
 
+    @abstractmethod
     def _measured(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What is measured, as the metric's YAML says it."""
 
 
 @dataclass(frozen=True)

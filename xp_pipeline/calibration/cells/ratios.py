@@ -69,5 +69,6 @@ C10 = Cell(
     "The linearised ratio adjusted by the pre-period's numerator and denominator covers.",
     "stats.cuped.cuped(ratio=True)",
     tuple(_adjusted(n, rho) for n in (400, 2000) for rho in (0.3, 0.8)),
+    version=2,
 )
 CELLS = (C6, C10)

@@ -11,6 +11,7 @@ from xp_pipeline.lifecycle.measurement.adjust import read_clusters, read_reading
 from xp_pipeline.lifecycle.publish import frame, labels, provenance, publish
 from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.workspace import Workspace
+from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.ledger import EntryKind
 from xp_pipeline.spec.phases import Phase
 
@@ -30,14 +31,7 @@ def reanalyse(
     look = workspace.final_look(experiment)
     if look is None:
         raise PhaseOrderError("only a final look is re-analysed", where=experiment, next_step=f"xp run {experiment}")
-    if alpha is None and correction is None:
-        raise SpecError("a re-analysis changes alpha or the correction", next_step="add --alpha or --correction")
-    if alpha is not None and not 0 < alpha < 0.5:
-        raise SpecError("alpha is out of range", found=alpha, allowed="between 0 and 0.5")
-    if correction is not None and correction not in CORRECTIONS:
-        raise SpecError("unknown correction", found=correction, allowed=", ".join(CORRECTIONS))
-    if correction == "dunnett" and any(use.equivalence for use in promise.bound.experiment.metrics.primary):
-        raise SpecError("dunnett corrects tests of a difference, not of equivalence", found=correction, allowed="holm")
+    _check(promise.bound, alpha, correction)
     as_of = look.payload["as_of"]
     measured = workspace.read(experiment, Phase.ADJUSTED_METRICS, spec_hash=promise.spec_hash, as_of=as_of)
     summary = measured.manifest.summary
@@ -67,3 +61,15 @@ def reanalyse(
         {"results_reanalysed": found},
     )
     return frame("results", found)
+
+
+def _check(bound: Bound, alpha: float | None, correction: str | None) -> None:
+    """Refuse settings that change nothing, or that no analysis has."""
+    if alpha is None and correction is None:
+        raise SpecError("a re-analysis changes alpha or the correction", next_step="add --alpha or --correction")
+    if alpha is not None and not 0 < alpha < 0.5:
+        raise SpecError("alpha is out of range", found=alpha, allowed="between 0 and 0.5")
+    if correction is not None and correction not in CORRECTIONS:
+        raise SpecError("unknown correction", found=correction, allowed=", ".join(CORRECTIONS))
+    if correction == "dunnett" and any(use.equivalence for use in bound.experiment.metrics.primary):
+        raise SpecError("dunnett corrects tests of a difference, not of equivalence", found=correction, allowed="holm")

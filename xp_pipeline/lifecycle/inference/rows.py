@@ -17,12 +17,13 @@ from xp_pipeline.lifecycle.schedule import Occasion, measured_metrics
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
-from xp_pipeline.stats.estimates import NAN, Estimate, Status
+from xp_pipeline.stats.estimates import NAN, Estimate, Status, without_lift
 from xp_pipeline.stats.means import t_sf
 from xp_pipeline.stats.sequences import confidence_band
 from xp_pipeline.stats.spending import DETERIORATION_ALPHA
 
 Row = dict[str, Any]
+UNDEFINED_LIFT = without_lift(Status.UNDEFINED_RELATIVE, "")
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,7 @@ def described(
     estimate: Estimate,
     reading: Reading,
 ) -> Row:
-    ok = estimate.status == Status.OK
-    low, high, lift = estimate.low, estimate.high, estimate.relative
-    if ok and not setting.final:
-        low, high, lift = confidence_band(estimate, planned_n=setting.planned_n, alpha=setting.level_alpha)
-    relative_ok = ok and reading.variant != "log"
+    """An estimate as columns: between looks with a band that holds at all of them."""
     return {
         "metric": metric.name,
         "metric_type": metric.type,
@@ -116,22 +113,43 @@ def described(
         "effect": estimate.effect,
         "se": estimate.se,
         "df": estimate.df,
+        "cap_value": reading.cap,
+        "capped_share": reading.capped_share,
+        "alpha": setting.level_alpha,
+        **_interval(setting, estimate, logarithmic=reading.variant == "log"),
+        **_adjustment(estimate, reading),
+    }
+
+
+def _interval(setting: Setting, estimate: Estimate, *, logarithmic: bool) -> Row:
+    """The interval of the effect and of the lift, which the logarithm has none of."""
+    ok = estimate.status == Status.OK
+    low, high, lift = estimate.low, estimate.high, estimate.relative
+    if ok and not setting.final:
+        low, high, lift = confidence_band(estimate, planned_n=setting.planned_n, alpha=setting.level_alpha)
+    if logarithmic or not ok:
+        lift = UNDEFINED_LIFT
+    return {
         "ci_level": estimate.level,
         "ci_low": low,
         "ci_high": high,
         "interval_kind": "confidence" if setting.final else "sequence",
         "p_value": estimate.p_value if ok else None,
-        "lift": lift.lift if relative_ok else NAN,
-        "lift_low": lift.low if relative_ok else NAN,
-        "lift_high": lift.high if relative_ok else NAN,
-        "lift_status": str(lift.status) if relative_ok else str(Status.UNDEFINED_RELATIVE),
-        "lift_reason": lift.reason if relative_ok else "",
+        "lift": lift.lift,
+        "lift_low": lift.low,
+        "lift_high": lift.high,
+        "lift_status": str(lift.status),
+        "lift_reason": lift.reason,
+    }
+
+
+def _adjustment(estimate: Estimate, reading: Reading) -> Row:
+    """What covariates did."""
+    slopes = dict(zip(reading.covariates, estimate.theta, strict=False))
+    return {
         "cuped_applied": bool(estimate.theta),
-        "variance_reduction": estimate.variance_reduction if ok else NAN,
-        "theta": json.dumps(dict(zip(reading.covariates, estimate.theta, strict=False))) if estimate.theta else "",
-        "cap_value": reading.cap,
-        "capped_share": reading.capped_share,
-        "alpha": setting.level_alpha,
+        "variance_reduction": estimate.variance_reduction if estimate.status == Status.OK else NAN,
+        "theta": json.dumps(slopes) if estimate.theta else "",
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 from xp_pipeline.engine.queries import render
@@ -20,7 +19,7 @@ from xp_pipeline.lifecycle.schedule import frozen_caps, measured_metrics, occasi
 from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
-from xp_pipeline.spec.artifacts import Manifest, SealedArtifact
+from xp_pipeline.spec.artifacts import Content, Manifest, SealedArtifact
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.canonical import digest
 from xp_pipeline.spec.phases import Phase
@@ -55,40 +54,37 @@ def adjust(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
     found = workspace.unchanged(
         promise.id, Phase.ADJUSTED_METRICS, as_of=day, spec_hash=promise.spec_hash, inputs=inputs
     )
-    if found:
-        return found
+    return found or _seal(workspace, promise, validated, inputs, caps)
+
+
+def _seal(
+    workspace: Workspace,
+    promise: Sealed,
+    validated: SealedArtifact,
+    inputs: dict[str, str],
+    caps: Mapping[str, float],
+) -> Manifest:
     readings, clusters = _measure(workspace, promise, validated, caps)
-
-    def write(path: Path) -> None:
-        evidence.write(path, readings)
-
-    def write_orders(path: Path) -> None:
-        orders.write(path, readings)
-
-    def write_buckets(path: Path) -> None:
-        beside.write(path, readings)
-
+    by_day = {name: POPULATIONS[name] for name in populations(promise)}
+    files: dict[str, Content] = {
+        "moments.parquet": lambda path: evidence.write(path, readings),
+        "orders.parquet": lambda path: orders.write(path, readings),
+        "clusters.json": serialize_to_json(clusters).encode(),
+        "residuals.json": residuals.sealed(readings),
+        "daily.json": daily.sealed(workspace, promise, validated, by_day),
+    }
+    if promise.bound.experiment.analysis.resampling:
+        files["buckets.parquet"] = lambda path: beside.write(path, readings)
+    kept = ("units", "final", "until", "rows", "retrospective", "blocked_populations")
     return workspace.seal(
         promise.id,
         Phase.ADJUSTED_METRICS,
-        as_of=day,
+        as_of=validated.manifest.as_of,
         spec_hash=promise.spec_hash,
         verdict="passed",
         inputs=inputs,
-        files={
-            "moments.parquet": write,
-            "orders.parquet": write_orders,
-            **({"buckets.parquet": write_buckets} if promise.bound.experiment.analysis.resampling else {}),
-            "clusters.json": serialize_to_json(clusters).encode(),
-            "residuals.json": residuals.sealed(readings),
-            "daily.json": daily.sealed(
-                workspace, promise, validated, {n: POPULATIONS[n] for n in populations(promise)}
-            ),
-        },
-        summary={
-            key: validated.manifest.summary[key]
-            for key in ("units", "final", "until", "rows", "retrospective", "blocked_populations")
-        },
+        files=files,
+        summary={key: validated.manifest.summary[key] for key in kept},
     )
 
 

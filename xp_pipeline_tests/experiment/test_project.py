@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from xp_pipeline.errors import PhaseOrderError, SpecError, SRMError, TamperError
-from xp_pipeline.experiment import Experiment, MeanMetric
+from xp_pipeline.experiment import Experiment, MeanMetric, ProportionMetric, RatioMetric
 from xp_pipeline.lifecycle.publish import read
 from xp_pipeline.lifecycle.run import Outcome, run
 from xp_pipeline.lifecycle.workspace import Workspace
@@ -106,6 +106,29 @@ def test_tests_along_the_looks_are_the_pipelines(looks: str, tmp_path: Path) -> 
     loaded = Experiment.load(root, "experiment").results
     same(dict(loaded[0]), dict(results[0]))
     assert loaded.table()["family"].to_list() == results.table()["family"].to_list()
+
+
+@pytest.mark.parametrize("looks", [False, "always_valid"])
+def test_equivalence_is_the_pipelines(looks: bool | str, tmp_path: Path) -> None:
+    experiment = created().add_metrics([
+        MeanMetric("spend", value_col="spend", pre_period_col="before", equivalence="20%"),
+        ProportionMetric("converted", value_col="converted", equivalence=0.2, role="guardrail"),
+        RatioMetric("ctr", numerator_col="clicks", denominator_col="views", equivalence="30%", role="secondary"),
+    ])  # fmt: skip
+    experiment.design()
+    experiment.start()
+    if looks:
+        experiment.run_analysis(sequential=looks)
+    results = experiment.run_analysis()
+    found = {row["metric"]: row for row in results.table().filter(pl.col("decisive")).to_dicts()}
+    assert {row["margin_kind"] for row in found.values()} == {"equivalence"}
+    assert found["spend"]["margin_holds"] is True
+    root = experiment.to_spec(tmp_path / "project")
+    assert through_the_pipeline(root).status == "done"
+    theirs = read(root / "lake", "results", "experiment").filter(pl.col("decisive"))
+    for row in theirs.select([*TABLE, "margin_kind"]).to_dicts():
+        same(row, {name: found[row["metric"]][name] for name in row})
+    assert Experiment.load(root, "experiment").results.decisions[0].verdict == results.decisions[0].verdict
 
 
 def test_health_and_decisions_are_the_pipelines(tmp_path: Path) -> None:

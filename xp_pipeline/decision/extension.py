@@ -51,15 +51,17 @@ def blinded_reestimate(
 
     Args:
         pooled: Moments over all units of both arms: the outcome (linearised for a ratio), then covariates.
-        effect: The planned effect, in the metric's unit.
+        effect: The planned effect, in the metric's unit; 0 where it is a share of a mean of 0.
         planned_units, most_units: Units of both arms in the plan, and the most it allows.
         share: Of the units in treatment, of those in both arms.
         alpha: Two-sided, of one comparison.
     """
-    if not (0 < share < 1 and 0 < alpha < 1 and 0.5 <= power < 1 and effect != 0 and math.isfinite(effect)):
-        raise EvidenceError("a plan has an effect, an alpha, a power and a split", found=(effect, alpha, power, share))
+    if not (0 < share < 1 and 0 < alpha < 1 and 0.5 <= power < 1):
+        raise EvidenceError("a plan has an alpha, a power and a split", found=(alpha, power, share))
     if not 0 < planned_units <= most_units:
         raise EvidenceError("a plan allows at least its own units", found=f"{planned_units} of at most {most_units}")
+    if effect == 0 or not math.isfinite(effect):
+        return _as_planned(Status.UNDEFINED_RELATIVE, "the planned effect has no size, as a share of 0", planned_units)
     theta, rank = slopes(pooled.comoment)
     left = pooled.n - 1 - rank
     if left < 1:

@@ -101,7 +101,9 @@ class _Need:
         return self.found.units / self.planned if self.found.status == Status.OK else 1.0
 
     def said(self) -> dict[str, object]:
-        return {"metric": self.metric, "arm": self.arm, "planned": self.planned, **vars(self.found)}
+        """For the ledger."""
+        found = vars(self.found) | ({} if math.isfinite(self.found.variance) else {"variance": None})
+        return {"metric": self.metric, "arm": self.arm, "planned": self.planned, **found}
 
 
 def _needs(bound: Bound, measured: SealedArtifact, day: date) -> Iterator[_Need]:
@@ -140,11 +142,13 @@ def _reestimated(
     arms = [m for cell, m in reading.cells.items() if not cell.segment and cell == Cell(cell.arm)]
     pooled = Moments.merge(Moments.empty(len(metric.quantities) + len(reading.covariates)), *arms)
     aim = aim_of(bound, role, use, metric)
-    ratio = metric.type == "ratio"
-    mean = float(pooled.mean[0] / pooled.mean[1]) if ratio and pooled.n else float(pooled.mean[0])
+    if metric.type == "ratio" and pooled.mean[1]:
+        pooled, mean = linearise(pooled), float(pooled.mean[0] / pooled.mean[1])
+    else:
+        mean = float(pooled.mean[0]) if metric.type != "ratio" else 0.0
     return blinded_reestimate(
-        linearise(pooled) if ratio and pooled.n else pooled,
-        effect=absolute(use.mde or use.tolerated, mean) or math.nan,
+        pooled,
+        effect=absolute(use.mde or use.tolerated, mean) or 0.0,
         planned_units=limits[0],
         most_units=limits[1],
         share=pair[1] / sum(pair),

@@ -58,9 +58,15 @@ def test_without_a_variance_the_plan_stays(pooled: Moments, status: Status) -> N
     assert found.reason
 
 
+@pytest.mark.parametrize("effect", [0.0, math.nan, math.inf])
+def test_without_a_size_of_the_effect_the_plan_stays(effect: float) -> None:
+    found = blinded_reestimate(_of_variance(1.0), effect=effect, planned_units=400, most_units=1000)
+    assert (found.status, found.units) == (Status.UNDEFINED_RELATIVE, 400)
+
+
 def test_what_is_no_plan() -> None:
-    with pytest.raises(EvidenceError, match="effect"):
-        blinded_reestimate(_of_variance(1.0), effect=0.0, planned_units=400, most_units=1000)
+    with pytest.raises(EvidenceError, match="split"):
+        blinded_reestimate(_of_variance(1.0), effect=0.5, planned_units=400, most_units=1000, share=1.0)
     with pytest.raises(EvidenceError, match="at least its own"):
         blinded_reestimate(_of_variance(1.0), effect=0.5, planned_units=400, most_units=300)
 

@@ -154,6 +154,16 @@ def test_ratios_margins_and_unequal_arms_say_what_they_need(tmp_path: Path) -> N
     assert entry["granted"]["days"] > 0
 
 
+def test_nothing_measured_yet_leaves_the_plan(tmp_path: Path) -> None:
+    rows = [row | {"spend": 0.0, "views": 0} for row in _rows(1.0)]
+    metrics = {"primary": [{"metric": "spend", "mde": "5%"}, {"metric": "per_view", "mde": "5%"}]}
+    root = _project(tmp_path, rows, metrics=metrics)
+    assert _run(root, 6).status == "done"
+    (entry,) = _entries(root)
+    assert entry["granted"]["days"] == 0
+    assert entry["granted"]["why"] == "The plan stays: the planned effect has no size, as a share of 0."
+
+
 def test_a_blocked_population_is_not_read(tmp_path: Path) -> None:
     root = _project(tmp_path, _rows(2.6, share=0.8))
     assert _run(root, 6).status == "blocked"

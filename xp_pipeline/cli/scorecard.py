@@ -142,7 +142,7 @@ def _test(one: Estimate) -> str:
         return _ascii(f"bound {one.guard.bound.text}")
     p = one.p_adjusted if one.p_adjusted.value is not None else one.p
     if p.value is not None and not (one.guard and not one.guard.both):
-        return f"p {p.text}".replace("p <", "p < ")
+        return f"{'p same' if one.guard else 'p'} {p.text}".replace("p <", "p < ").replace("same <", "same < ")
     found = one.sequential
     if found and found.statistic.value is not None:
         sign = ">" if found.crossed_now else "<"

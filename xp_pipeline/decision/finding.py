@@ -28,6 +28,7 @@ class Finding:
         harmful_effect: Smallest effect in the bad direction, positive, that would have counted as harm.
         margin_needed: Smallest margin that would have held; negative where any would.
         equivalence: Whether the margin is that of equivalence, which the effect may pass neither way.
+        held_since: Look at which the margin was shown to hold, where that is an earlier one; it stands.
     """
 
     metric: str
@@ -58,6 +59,7 @@ class Finding:
     harmful_effect: float | None = None
     margin_needed: float | None = None
     equivalence: bool = False
+    held_since: int | None = None
 
     @property
     def sign(self) -> int:
@@ -106,9 +108,9 @@ class Finding:
     def harmed(self, alpha: float) -> bool:
         """Significantly worse, one-sided at ``alpha`` unless a boundary was put to it.
 
-        A change that counts as none is no harm.
+        Of a metric tested for equivalence, worse by more than counts as none.
         """
-        if not self.defined or (self.equivalence and self.safe):
+        if not self.defined:
             return False
         if self.deteriorated is not None:
             return self.deteriorated

@@ -14,7 +14,8 @@ def moved(finding: Finding) -> str:
     verb = "rose" if finding.effect > 0 else "fell" if finding.effect < 0 else "did not move"
     known = math.isfinite(finding.lift)
     size = f" by {abs(finding.lift):.2%}" if known else f" by {abs(finding.effect):.4g}"
-    p = f" (adjusted p = {_p(finding.p_adjusted)})" if finding.p_adjusted is not None else ""
+    told = finding.p_adjusted is not None and not finding.equivalence
+    p = f" (adjusted p = {_p(finding.p_adjusted or 0.0)})" if told else ""
     return f"{finding.metric} {verb}{size if finding.effect else ''}{p}"
 
 
@@ -43,9 +44,10 @@ def about_margin(finding: Finding, *, final: bool) -> Reason:
         return Reason(False, f"{who} is not shown to be {shown}: {why}.")
     bound = math.nan if finding.margin_bound is None else finding.margin_bound
     above = f"{'a change' if finding.equivalence else 'harm'} above {_size(finding.margin, finding)}"
+    if finding.held_since:
+        return Reason(True, f"{who}: {above} was excluded at look {finding.held_since}, which stands.")
     if finding.margin_holds:
-        how = f"is excluded (bound {_size(bound, finding, signed=True)})"
-        return Reason(True, f"{who}: {above} {how if math.isfinite(bound) else 'was excluded at an earlier look'}.")
+        return Reason(True, f"{who}: {above} is excluded (bound {_size(bound, finding, signed=True)}).")
     return Reason(
         False,
         f"{who}: {above} cannot be excluded (bound {_size(bound, finding, signed=True)}); "
@@ -63,7 +65,11 @@ def about_harm(harmed: Sequence[Finding]) -> list[Reason]:
     """The metrics that got significantly worse, or that none did."""
     if not harmed:
         return [Reason(True, "No metric got significantly worse.")]
-    return [Reason(False, f"{f.role.capitalize()} {moved(f)}: a significant harm.") for f in harmed]
+    return [Reason(False, f"{f.role.capitalize()} {moved(f)}: {_harm(f)}.") for f in harmed]
+
+
+def _harm(finding: Finding) -> str:
+    return "a significant harm, beyond its margin" if finding.equivalence else "a significant harm"
 
 
 def _p(p: float) -> str:

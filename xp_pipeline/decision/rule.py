@@ -68,6 +68,7 @@ def decide(
     days_to_end: int | None,
     deterioration_alpha: float = 0.01,
     looks_left: int = 0,
+    moved: bool = False,
     extended: str = "",
     rules: RuleList = RISK_AWARE,
 ) -> Decision:
@@ -85,10 +86,11 @@ def decide(
         days_run, minimum_days, days_to_end: The calendar, where there is one.
         deterioration_alpha: One-sided budget of an arm's tests of harm, in equal shares.
         looks_left: Planned looks after this one; 0 before the end is a fixed-horizon design.
+        moved: Whether a re-estimate has moved the end.
         extended: Past the planned end of a design that a re-estimate has extended: why it was; else empty.
         rules: What to do with which findings.
     """
-    early = _early(final, looks_left, blocked, days_run, minimum_days, days_to_end, extended)
+    early = _early(final, looks_left, blocked, days_run, minimum_days, days_to_end, moved, extended)
     if early:
         return Decision(arm, early[0], rules.name, early[1])
     tested = sum(f.role in TESTED for f in findings)
@@ -114,6 +116,7 @@ def _early(
     days_run: int | None,
     minimum_days: int,
     days_to_end: int | None,
+    moved: bool,
     extended: str,
 ) -> tuple[Verdict, tuple[Reason, ...]] | None:
     """Verdicts that need no estimate: the data is not to be trusted, or it is not time."""
@@ -121,7 +124,7 @@ def _early(
         return Verdict.NOT_DECIDABLE, tuple(Reason(False, sentence) for sentence in blocked)
     if not final and looks_left < 1:
         left = f", {days_to_end} days from now" if days_to_end else ""
-        waits = Reason(False, f"A fixed-horizon design is decided at its {'new' if extended else 'planned'} end{left}.")
+        waits = Reason(False, f"A fixed-horizon design is decided at its {'new' if moved else 'planned'} end{left}.")
         return (Verdict.EXTEND, (waits, Reason(None, extended))) if extended else (Verdict.NOT_DUE, (waits,))
     if days_run is not None and days_run < minimum_days:
         return Verdict.NOT_DUE, (Reason(False, f"It ran {days_run} of at least {minimum_days} days."),)

@@ -9,7 +9,8 @@ from typing import TypedDict
 from xp_pipeline.design.baseline import Baseline
 from xp_pipeline.design.detectable import minimum_detectable_effect, smallest_margin
 from xp_pipeline.design.detection import non_inferiority_power, power_of
-from xp_pipeline.design.sample_size import SampleSize, non_inferiority_sample_size, sample_size
+from xp_pipeline.design.sample_size import SampleSize, fewest, non_inferiority_sample_size, sample_size
+from xp_pipeline.design.search import smallest
 
 Shares = tuple[float, float]
 
@@ -130,7 +131,7 @@ class Equate:
     """To show that a change, either way, is smaller than a margin, where there is none.
 
     Two one-sided tests must both succeed. With a power worth having they as good as never both fail, so it is the sum
-    of theirs less 1. A relative margin weighs the noise of the control mean more in the test of the larger mean.
+    of theirs less 1.
 
     Attributes:
         margin: Change that counts as none, positive.
@@ -159,15 +160,22 @@ class Equate:
 
     def least(self, baseline: Baseline, n_control: float, n_treatment: float) -> float:
         """Smallest margin, in the metric's unit, that is held with the power asked for; NaN if none is."""
-        return self._worse(baseline).least(baseline, n_control, n_treatment)
+        one_side = smallest_margin(
+            baseline, n_control=n_control, n_treatment=n_treatment, relative=self.relative, power=self.rates.power,
+            **self.rates.test,
+        )  # fmt: skip
+        if math.isnan(one_side):
+            return math.nan
+
+        def held(margin: float) -> bool:
+            return replace(self, margin=margin).power(baseline, n_control, n_treatment) >= self.rates.power
+
+        found = smallest(held, low=0.0, start=one_side, largest=1e3 * one_side)
+        return _absolute(found, baseline, relative=self.relative)
 
     def size(self, baseline: Baseline, shares: Shares) -> SampleSize:
         """Fewest units that hold the margin."""
-        return self._worse(baseline).size(baseline, shares)
-
-    def _worse(self, baseline: Baseline) -> RuleOut:
-        rates = replace(self.rates, power=(1 + self.rates.power) / 2)
-        return RuleOut(self.margin, self.relative, baseline.mean < 0, rates)
+        return fewest(lambda *units: self.power(baseline, *units), baseline.variances(0.0), self.rates.power, shares)
 
 
 Aim = Detect | RuleOut | Equate

@@ -78,10 +78,18 @@ def non_inferiority_power(
     return _welch(distance, (k**2 * v_c, v_t), units, bonferroni_level(alpha, comparisons), two_sided=False)
 
 
-def power_with(*, effect: float, var_mean_control: float, var_mean_treatment: float, df: float, alpha: float) -> float:
+def power_with(
+    *,
+    effect: float,
+    var_mean_control: float,
+    var_mean_treatment: float,
+    df: float,
+    alpha: float,
+    two_sided: bool = True,
+) -> float:
     """Power at an effect, given the variances of the two means an experiment ended with."""
     shift = abs(effect) / math.sqrt(var_mean_control + var_mean_treatment)
-    return _tails(shift, df, alpha, two_sided=True)
+    return _tails(shift, df, alpha, two_sided=two_sided)
 
 
 def effective_units(baseline: Baseline, units: tuple[float, float], inflation: float) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def sample_size(
             comparisons=comparisons, two_sided=two_sided, inflation=inflation, pooled=pooled,
         )  # fmt: skip
 
-    return _fewest(reached, baseline.variances(effect), power, shares)
+    return fewest(reached, baseline.variances(effect), power, shares)
 
 
 def non_inferiority_sample_size(
@@ -88,10 +88,10 @@ def non_inferiority_sample_size(
             inflation=inflation,
         )  # fmt: skip
 
-    return _fewest(reached, baseline.variances(effect), power, shares)
+    return fewest(reached, baseline.variances(effect), power, shares)
 
 
-def _fewest(
+def fewest(
     power_at: Callable[[float, float], float],
     variances: tuple[float, float],
     power: float,

@@ -7,24 +7,23 @@ Stat. Med. 22); see :func:`~xp_pipeline.decision.extension.blinded_reestimate`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from xp_pipeline.decision.extension import Reestimate, blinded_reestimate
 from xp_pipeline.design.aims import Detect, Equate
-from xp_pipeline.lifecycle.asof import conclusion, resolve
+from xp_pipeline.lifecycle.asof import NotYet, conclusion, midnight_after, resolve
 from xp_pipeline.lifecycle.assignment.assign import assign
 from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.lifecycle.design import design
-from xp_pipeline.lifecycle.measurement.adjust import adjust, read_readings
+from xp_pipeline.lifecycle.measurement.adjust import measure_all, populations
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading, decisive_variant
 from xp_pipeline.lifecycle.planning.aims import aim_of, pair_of, planned_days
 from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.quality.validate import validate
 from xp_pipeline.lifecycle.sealed import Sealed, sealed
 from xp_pipeline.lifecycle.workspace import Workspace
-from xp_pipeline.spec.artifacts import SealedArtifact
 from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.extension import Granted
@@ -48,11 +47,15 @@ def extend(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
     day = promise.bound.reestimated_on
     if day is None or promise.bound.extended or not _is_due(workspace, promise, day, as_of):
         return promise
-    measured = _measured(workspace, promise, day)
-    if measured is None:
+    try:
+        needs = _read(workspace, promise, day)
+    except NotYet as problem:
+        needs, why = [], problem.what
+    else:
+        why = "no metric has a test to plan for"
+    if needs is None:
         return promise
-    needs = list(_needs(promise.bound, measured, day))
-    granted = _granted(promise.bound, needs, day)
+    granted = _granted(promise.bound, needs, day, why)
     workspace.ledger.append(
         promise.id,
         EntryKind.EXTENSION,
@@ -61,7 +64,6 @@ def extend(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) 
         payload={
             "granted": granted.model_dump(mode="json"),
             "needs": [need.said() for need in needs],
-            "measured": measured.manifest.digest,
             "spec_hash": promise.spec_hash,
         },
     )
@@ -77,13 +79,26 @@ def _is_due(workspace: Workspace, promise: Sealed, day: date, as_of: date | None
     return latest is not None and latest >= day
 
 
-def _measured(workspace: Workspace, promise: Sealed, day: date) -> SealedArtifact | None:
-    """The evidence of that day; None where its population is blocked."""
+def _read(workspace: Workspace, promise: Sealed, day: date) -> list[_Need] | None:
+    """What every test needs by the data of a day; None where its population is blocked."""
     assign(workspace, promise, as_of=day)
     if validate(workspace, promise, as_of=day).verdict == "failed":
         return None
-    adjust(workspace, promise, as_of=day)
-    return workspace.read(promise.id, Phase.ADJUSTED_METRICS, spec_hash=promise.spec_hash, as_of=day.isoformat())
+    validated = workspace.read(
+        promise.id, Phase.VALIDATED_EXPOSURES, spec_hash=promise.spec_hash, as_of=day.isoformat()
+    )
+    complete = replace(promise, bound=_matured(promise.bound))
+    readings, _ = measure_all(workspace, complete, validated, {})
+    return list(_needs(complete.bound, readings[populations(promise)[-1]], day))
+
+
+def _matured(bound: Bound) -> Bound:
+    """The spec under which only units with a complete window count: others have the variance of less time."""
+    metrics = {
+        name: metric.model_copy(update={"mature": True}) if metric.growing else metric
+        for name, metric in bound.metrics.items()
+    }
+    return bound.model_copy(update={"metrics": metrics})
 
 
 @dataclass(frozen=True)
@@ -106,27 +121,28 @@ class _Need:
         return {"metric": self.metric, "arm": self.arm, "planned": self.planned, **found}
 
 
-def _needs(bound: Bound, measured: SealedArtifact, day: date) -> Iterator[_Need]:
+def _needs(bound: Bound, readings: Sequence[Reading], day: date) -> Iterator[_Need]:
     """Every metric that decides, in every arm, if units go on to come as they did."""
     days, extension = planned_days(bound), bound.experiment.analysis.extension
     assert bound.start is not None and days is not None and extension is not None
-    passed = (day - bound.start.astimezone(bound.zone).date()) // DAY + 1
-    coming = measured.manifest.summary["units"] / passed * days
-    readings = {r.metric: r for r in _deciding(bound, measured)}
+    deciding = {r.metric: r for r in readings if r.variant == decisive_variant(bound.metrics[r.metric])}
     for role, use, metric in bound.uses:
-        if role in DECIDING and (use.mde or use.tolerated) and metric.name in readings:
+        if role in DECIDING and (use.mde or use.tolerated):
+            passed = (midnight_after(day, bound) - bound.start - metric.maturity) / DAY
+            pooled = _everybody(metric, deciding[metric.name])
+            coming = pooled.n / passed * days
             for arm in decided(bound):
                 pair = pair_of(bound, arm)
                 planned = max(math.ceil(coming * sum(pair)), 1)
                 most = math.ceil(planned * (days + extension.most / DAY) / days)
-                found = _reestimated(bound, role, use, metric, readings[metric.name], pair, (planned, most))
+                found = _reestimated(bound, role, use, metric, pooled, pair, (planned, most))
                 yield _Need(metric.name, arm, planned, found)
 
 
-def _deciding(bound: Bound, measured: SealedArtifact) -> list[Reading]:
-    population = "triggered" if bound.experiment.population.trigger else "enrolled"
-    found = read_readings(measured, bound)[population]
-    return [r for r in found if r.variant == decisive_variant(bound.metrics[r.metric]) and r.cells]
+def _everybody(metric: Metric, reading: Reading) -> Moments:
+    """The moments of all units, whichever arm they are in."""
+    arms = [moments for cell, moments in reading.cells.items() if cell == Cell(cell.arm)]
+    return Moments.merge(Moments.empty(len(metric.quantities) + len(reading.covariates)), *arms)
 
 
 def _reestimated(
@@ -134,13 +150,11 @@ def _reestimated(
     role: RoleName,
     use: MetricUse,
     metric: Metric,
-    reading: Reading,
+    pooled: Moments,
     pair: tuple[float, float],
     limits: tuple[int, int],
 ) -> Reestimate:
-    """By the variance of everybody, whichever arm they are in, and the test that the metric will have."""
-    arms = [m for cell, m in reading.cells.items() if not cell.segment and cell == Cell(cell.arm)]
-    pooled = Moments.merge(Moments.empty(len(metric.quantities) + len(reading.covariates)), *arms)
+    """By the test that the metric will have."""
     aim = aim_of(bound, role, use, metric)
     if metric.type == "ratio" and pooled.mean[1]:
         pooled, mean = linearise(pooled), float(pooled.mean[0] / pooled.mean[1])
@@ -154,10 +168,19 @@ def _reestimated(
         share=pair[1] / sum(pair),
         alpha=aim.rates.alpha if isinstance(aim, Detect) else 2 * aim.rates.alpha,
         power=(1 + aim.rates.power) / 2 if isinstance(aim, Equate) else aim.rates.power,
+        control_weight=_weight(use, metric),
     )
 
 
-def _granted(bound: Bound, needs: list[_Need], day: date) -> Granted:
+def _weight(use: MetricUse, metric: Metric) -> float:
+    """Of the control mean in the test: 1, less a relative fall or more a relative rise that is to be excluded."""
+    if use.tolerated is None or not use.tolerated.relative:
+        return 1.0
+    falls = metric.direction == "increase" and not use.equivalence
+    return 1 - use.tolerated.value if falls else 1 + use.tolerated.value
+
+
+def _granted(bound: Bound, needs: list[_Need], day: date, why: str) -> Granted:
     """The days that the most needy metric takes, whole and within what is allowed."""
     days, extension = planned_days(bound), bound.experiment.analysis.extension
     assert days is not None and extension is not None and bound.planned_end is not None
@@ -167,14 +190,15 @@ def _granted(bound: Bound, needs: list[_Need], day: date) -> Granted:
         more = min(math.ceil(days * (most.growth - 1) - 1e-9), extension.most // DAY)
         why = _why(most, more)
     else:
-        more, why = 0, f"The plan stays: {needs[0].found.reason if needs else 'no metric has a test to plan for'}."
+        more, why = 0, f"The plan stays: {needs[0].found.reason if needs else why}."
     return Granted(as_of=day.isoformat(), planned_end=bound.planned_end, days=more, why=why)
 
 
 def _why(most: _Need, more: int) -> str:
     sd = math.sqrt(most.found.variance)
-    read = f"with a standard deviation of {sd:.4g} over all arms, {most.metric} needs {most.found.units:,} units"
+    read = f"with a standard deviation of {sd:.4g} over all arms, {most.metric} needs {most.found.needed:,} units"
+    read += f" of {most.arm} and its baseline"
     if more < 1:
-        return f"The plan suffices: {read}; {most.planned:,} are to come."
+        return f"The plan suffices: {read}, and {most.planned:,} are to come."
     capped = ", the most that is allowed" if most.found.capped else ""
     return f"The end moves by {more} days{capped}: {read}, where {most.planned:,} were to come."

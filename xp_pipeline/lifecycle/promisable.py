@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from xp_pipeline.errors import AliasError, DataError, SpecError
 from xp_pipeline.lifecycle.factorials import design_of, effects_of, is_factorial
 from xp_pipeline.spec.binding import Bound, bind
 from xp_pipeline.spec.folder import Folder
+from xp_pipeline.spec.metric import Metric
 
 
 def promisable(folder: Folder, experiment_id: str) -> Bound:
@@ -102,23 +105,39 @@ def _check_algorithm(folder: Folder, bound: Bound) -> None:
 def _check_extension(folder: Folder, bound: Bound) -> None:
     """An end may move where one look is planned at it, and nothing else relies on it."""
     assignment = bound.experiment.assignment
-    tests = [
-        metric
-        for role, use, metric in bound.uses
-        if role in ("primary", "guardrail") and (use.mde or use.tolerated) and metric.type != "quantile"
-    ]
+    tests = [m for role, use, m in bound.uses if role in ("primary", "guardrail") and (use.mde or use.tolerated)]
+    clocked = bound.sources[bound.experiment.population.source].get("timestamp")
     refused = (
+        (not clocked, "without a time of exposure nothing can be read before the end", "add timestamp to the source"),
         (bound.looks.schedule != "fixed", "only a design of one look is extended", "add looks: fixed"),
         (not (bound.start and bound.end), "an extension is of a planned end", "add start and end"),
         (bool(assignment.adaptive), "an adaptive experiment is not extended", "leave the extension out"),
         (bool(assignment.layer), "the slot of a layer ends when it was planned to", "leave the extension out"),
         (bool(assignment.switchback), "a switchback schedule is not extended", "leave the extension out"),
         (not tests, "no metric says what it is to show", "give a primary metric its mde"),
+        *((m.type == "quantile", f"{m.name} is a quantile, which is not re-estimated", "plan it") for m in tests),
+        *((_accumulates(bound, m), f"{m.name} grows as long as it runs", "give it a conversion window") for m in tests),
+        *((_too_late(bound, m), f"no window of {m.name} is complete by then", "read it later: at") for m in tests),
     )
     for wrong, what, step in refused:
         if wrong:
             where = folder.where("experiment", bound.id, "analysis", "extension")
             raise SpecError(what, where=where, next_step=step)
+
+
+def _accumulates(bound: Bound, metric: Metric) -> bool:
+    """Whether a unit's value grows until the end: then what is read early has another mean and variance."""
+    events = any(bound.sources[q.source].get("kind") == "event_log" for q in metric.quantities)
+    return events and metric.window.kind != "conversion"
+
+
+def _too_late(bound: Bound, metric: Metric) -> bool:
+    """Whether no unit has had its whole window when the variance is read."""
+    extension = bound.experiment.analysis.extension
+    if extension is None or not (bound.start and bound.planned_end) or metric.window.kind != "conversion":
+        return False
+    window = metric.window.delay + (metric.window.length or timedelta(0))
+    return window >= extension.at * (bound.planned_end - bound.start)
 
 
 def _placed(problem: AliasError | SpecError, where: str) -> AliasError | SpecError:

@@ -180,7 +180,8 @@ def _numbers(card: Scorecard, estimate: Estimate) -> dict[str, Any]:
         numbers |= sequential_card(estimate.sequential)
     if estimate.guard:
         guard = estimate.guard
-        numbers |= {"margin": guard.margin.value, "margin_relative": guard.relative}
+        kind = "equivalence" if guard.both else "non_inferiority"
+        numbers |= {"margin": guard.margin.value, "margin_relative": guard.relative, "margin_kind": kind}
         numbers |= {"margin_bound": guard.bound.value, "margin_p": guard.p.value, "margin_holds": guard.holds}
     return numbers
 

@@ -230,7 +230,7 @@ def _guard(row: Row, precision: Precision) -> Guard | None:
         scale = {"decimals": precision.lift, "unit": PERCENT}
     margin, both = finite(row["margin"]), _is_equivalence(row)
     harm = None if margin is None else (margin if row["direction"] == "decrease" or both else -margin)
-    shown = figure(harm, signed=True, **scale)
+    shown = figure(harm, signed=True, **(scale | {"decimals": _decimals(margin, scale)}))
     return Guard(
         margin=shown._replace(text=shown.text.replace("+", "±")) if both else shown,
         bound=figure(row["margin_bound"], signed=True, **scale),
@@ -241,17 +241,24 @@ def _guard(row: Row, precision: Precision) -> Guard | None:
     )
 
 
+def _decimals(margin: float | None, scale: dict[str, Any]) -> int | None:
+    """Those of the metric, or more where the margin was declared with more."""
+    usual: int | None = scale["decimals"]
+    if margin is None or usual is None:
+        return usual
+    shown = margin * 100 if scale["unit"] in (PERCENT, POINTS) else margin
+    return max(usual, len(f"{shown:.10g}".partition(".")[2]))
+
+
 def _reading(row: Row) -> Reading:
     if row["status"] not in ("ok", "not_due"):
         return Reading(Tone.CAUTION, words.named(words.STATUS_NAMES, row["status"]).lower())
     if not row["decisive"]:
         return Reading(Tone.NEUTRAL, "")
     wrong_way = (finite(row["effect"]) or 0.0) * (1 if row["direction"] == "increase" else -1) < 0
-    if _is_equivalence(row) and row["margin_holds"]:
-        return Reading(Tone.GOOD, "the same")
     worse = row["harmed"] or (row["significant"] and wrong_way)
     if _is_equivalence(row) and not worse and row["margin_holds"] is not None:
-        return Reading(Tone.CAUTION, "not shown the same")
+        return Reading(Tone.GOOD, "the same") if row["margin_holds"] else Reading(Tone.CAUTION, "not shown the same")
     if row["role"] == "guardrail" and not worse and row["margin_holds"] is not None:
         holds = row["margin_holds"]
         return Reading(Tone.GOOD, "margin held") if holds else Reading(Tone.CAUTION, "harm not excluded")

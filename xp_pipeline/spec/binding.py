@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -61,8 +60,10 @@ class Bound(Model):
     @property
     def end(self) -> datetime | None:
         """The planned end, or what a planned extension has made of it."""
-        planned, extended = self.planned_end, self.extended
-        return planned + extended.days * DAY if planned and extended and extended.planned_end == planned else planned
+        planned, extended, allowed = self.planned_end, self.extended, self.experiment.analysis.extension
+        if not (planned and extended and allowed and _utc(extended.planned_end) == _utc(planned)):
+            return planned
+        return planned + min(extended.days * DAY, allowed.most)
 
     @property
     def reestimated_on(self) -> date | None:
@@ -70,8 +71,8 @@ class Bound(Model):
         extension = self.experiment.analysis.extension
         if extension is None or not (self.start and self.planned_end):
             return None
-        days = math.ceil(extension.at * ((self.planned_end - self.start) / DAY))
-        return self.start.astimezone(self.zone).date() + (days - 1) * DAY
+        passed = _utc(self.start) + extension.at * (_utc(self.planned_end) - _utc(self.start))
+        return (passed - timedelta(microseconds=1)).astimezone(self.zone).date()
 
     @property
     def follow_up(self) -> timedelta:
@@ -159,3 +160,8 @@ def _sources_of(experiment: Experiment, metrics: Mapping[str, Metric]) -> set[st
         names |= {quantity.source for quantity in metric.quantities}
         names |= {covariate.source for covariate in metric.covariates if covariate.source}
     return names
+
+
+def _utc(moment: datetime) -> datetime:
+    """The same moment in UTC, where moments of two zones are compared without folds."""
+    return moment.astimezone(UTC)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from xp_pipeline.spec.values import TEXT, Duration, Model, Weight
 
 DAY = timedelta(days=1)
+LONGEST = timedelta(days=366)
 
 
 class Extension(Model):
@@ -20,8 +21,8 @@ class Extension(Model):
 
     @model_validator(mode="after")
     def _coherent(self) -> Extension:
-        if self.most < DAY or self.most % DAY:
-            raise ValueError("an extension is of whole days, such as 14d")
+        if self.most < DAY or self.most % DAY or self.most > LONGEST:
+            raise ValueError(f"an extension is of whole days, up to {LONGEST // DAY}, such as 14d")
         if not 0 < self.at < 1:
             raise ValueError("the variance is read before the planned end, such as at: 50%")
         return self

@@ -45,7 +45,10 @@ def parse_duration(value: Any) -> timedelta:
     match = _DURATION.match(str(value))
     if not match or isinstance(value, bool):
         raise ValueError("a duration is a whole number and a unit, such as 7d, 36h, 90m or 2w")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2][0]])
+    try:
+        return timedelta(seconds=int(match[1]) * _SECONDS[match[2][0]])
+    except OverflowError:
+        raise ValueError(f"a duration is not as long as {value}") from None
 
 
 def format_duration(span: timedelta) -> str:

@@ -16,7 +16,7 @@ def test_chosen_cells_are_told_claim_by_claim_and_written(tmp_path: Path) -> Non
     assert done.exit_code == 0, done.output
     assert "CUPED, variance" in done.output and "in band" in done.output
     text = (tmp_path / "calibration.md").read_text(encoding="utf-8")
-    assert "## C26: Guardrails at the margin over looks" in text and "## C9: CUPED, variance" in text
+    assert "## C26: Margins over looks" in text and "## C9: CUPED, variance" in text
     assert (tmp_path / "calibration.csv").read_text(encoding="utf-8").startswith("cell,subject,study")
 
 

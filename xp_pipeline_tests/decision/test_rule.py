@@ -124,7 +124,7 @@ SAME = dataclasses.replace(
     ("finding", "verdict"),
     [
         (SAME, Verdict.SHIP),
-        (dataclasses.replace(SAME, deteriorated=True), Verdict.SHIP),
+        (dataclasses.replace(SAME, deteriorated=True, held_since=1), Verdict.DO_NOT_SHIP),
         (dataclasses.replace(SAME, p_adjusted=0.001, effect=0.1, margin_holds=False), Verdict.DO_NOT_SHIP),
         (dataclasses.replace(SAME, lift=-0.03, margin_holds=False, margin_bound=-0.041), Verdict.DO_NOT_SHIP),
         (dataclasses.replace(SAME, margin_holds=False, margin_bound=-0.05), Verdict.RERUN),
@@ -133,7 +133,7 @@ SAME = dataclasses.replace(
     ],
 )
 def test_equivalence_wins_by_its_margin_alone(finding: Finding, verdict: Verdict) -> None:
-    """A significant difference inside the margins is none; precise data outside them settle it, imprecise do not."""
+    """Precise data outside the margins settle it, imprecise do not; harm beyond them counts whatever held before."""
     assert _decided(finding).verdict == verdict
 
 
@@ -153,7 +153,7 @@ def test_the_nearest_margin_of_equivalence_is_named() -> None:
 
 
 def test_a_design_whose_end_has_moved_goes_on() -> None:
-    decision = _decided(WIN, UNSAFE, final=False, days_to_end=5, extended="The end moves by 7 days: why.")
+    decision = _decided(WIN, UNSAFE, final=False, days_to_end=5, moved=True, extended="The end moves by 7 days: why.")
     assert decision.verdict == Verdict.EXTEND
     said = [reason.sentence for reason in decision.reasons]
     assert said == [

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from xp_pipeline.decision.extension import blinded_reestimate
 from xp_pipeline.errors import SpecError
@@ -101,7 +102,7 @@ def test_the_end_moves_once_and_the_look_is_taken_there(tmp_path: Path) -> None:
     assert 0 < more < 12
     assert entry["granted"]["days"] == more
     assert entry["granted"]["as_of"] == "2026-03-05"
-    assert entry["needs"][0]["units"] == need.units
+    assert entry["needs"][0]["needed"] == need.needed == need.units
     assert entry["needs"][0]["variance"] == pytest.approx(need.variance, rel=1e-9)
     past = _decided(root, DAYS)
     assert past["verdict"] == "extend"
@@ -162,6 +163,7 @@ def test_nothing_measured_yet_leaves_the_plan(tmp_path: Path) -> None:
     (entry,) = _entries(root)
     assert entry["granted"]["days"] == 0
     assert entry["granted"]["why"] == "The plan stays: the planned effect has no size, as a share of 0."
+    assert all(need["variance"] is None for need in entry["needs"])
 
 
 def test_a_blocked_population_is_not_read(tmp_path: Path) -> None:
@@ -203,6 +205,77 @@ def test_running_again_changes_nothing(tmp_path: Path) -> None:
     assert sealed(Workspace.open(root), "trial").spec_hash == sealed(Workspace.open(root), "trial").promised_hash
 
 
+def test_units_without_a_value_do_not_count_as_coming(tmp_path: Path) -> None:
+    rows = [row | ({"spend": None} if row["id"] % 4 else {}) for row in _rows(2.6)]
+    root = _project(tmp_path, rows)
+    path = root / "metrics" / "metrics.yaml"
+    path.write_text(path.read_text().replace("value: spend", "value: spend\n  nulls: drop", 1))
+    _run(root, 6)
+    (entry,) = _entries(root)
+    assert entry["needs"][0]["planned"] == pytest.approx(PER_DAY * DAYS / 4, rel=0.01)
+    assert entry["granted"]["days"] == 12
+
+
+def test_a_day_that_was_cut_counts_for_what_it_was(tmp_path: Path) -> None:
+    root = _project(tmp_path, _rows(0.5), start="2026-03-01T18:00:00", end="2026-03-05T18:00:00")
+    _run(root, 4)
+    (entry,) = _entries(root)
+    assert entry["granted"]["as_of"] == "2026-03-03"
+    assert entry["needs"][0]["planned"] == pytest.approx(PER_DAY * 4, rel=0.15)
+
+
+def test_nobody_exposed_by_then_leaves_the_plan(tmp_path: Path) -> None:
+    late = [row for row in _rows(2.6) if row["seen"] >= "2026-03-07"]
+    root = _project(tmp_path, late)
+    assert _run(root, 6).status == "waiting"
+    assert _run(root, DAYS).status == "done"
+    (entry,) = _entries(root)
+    assert entry["granted"]["why"] == "The plan stays: nobody was exposed yet."
+
+
+def test_windows_are_read_complete(tmp_path: Path) -> None:
+    """Five days after the start, units of the first three have had their two days, and more like them come."""
+    rows = _rows(2.6)
+    root = _project(tmp_path, rows)
+    (root / "sources" / "visitors.yaml").write_text(
+        (root / "sources" / "visitors.yaml").read_text().replace("exposure_log", "event_log")
+    )
+    path = root / "metrics" / "metrics.yaml"
+    window = "value: spend\n  window: {kind: conversion, length: 2d}"
+    path.write_text(path.read_text().replace("value: spend", window, 1))
+    _run(root, 6)
+    (entry,) = _entries(root)
+    assert entry["needs"][0]["planned"] == pytest.approx(PER_DAY * DAYS, rel=0.01)
+    mature = [row["spend"] for row in rows if row["seen"] < (START + timedelta(days=3)).isoformat()]
+    assert entry["needs"][0]["variance"] == pytest.approx(Moments.of(mature).variance(), rel=0.02)
+
+
+def test_an_end_in_a_repeated_hour_moves_too(tmp_path: Path) -> None:
+    rows = [
+        row | {"seen": (datetime.fromisoformat(row["seen"]) + timedelta(days=228)).isoformat()} for row in _rows(2.6)
+    ]
+    root = _project(tmp_path, rows, start="2026-10-15", end="2026-10-25T02:30:00")
+    settings = root / "xp.yaml"
+    settings.write_text(settings.read_text().replace("UTC", "Europe/Berlin"))
+    assert run(Workspace.open(root, by="test"), "trial", as_of=date(2026, 10, 22)).status == "done"
+    bound = sealed(Workspace.open(root), "trial").bound
+    assert bound.extended is not None and bound.extended.days > 0
+    assert bound.end is not None and bound.planned_end is not None
+    assert bound.end.date() == bound.planned_end.date() + timedelta(days=bound.extended.days)
+
+
+def test_an_extension_that_was_not_promised_leaves_the_promised_end(tmp_path: Path) -> None:
+    root = _project(tmp_path, _rows(2.6), analysis={"looks": "fixed"})
+    _run(root, 3)
+    path = root / "experiments" / "trial.yaml"
+    path.write_text(path.read_text().replace("looks: fixed", "looks: fixed\n  extension: 12d"))
+    amend(Workspace.open(root, by="test"), "trial", reason="the variance is not known")
+    _run(root, 6)
+    promise = sealed(Workspace.open(root), "trial")
+    assert promise.promised.end == datetime(2026, 3, 11, tzinfo=UTC)
+    assert promise.bound.end is not None and promise.bound.end > datetime(2026, 3, 11, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -212,10 +285,23 @@ def test_running_again_changes_nothing(tmp_path: Path) -> None:
         ({"analysis": {"looks": "fixed", "extension": {"most": "12d", "at": "100%"}}}, "before the planned end"),
         ({"metrics": {"primary": ["spend"]}}, "no metric says what it is to show"),
         ({"end": None}, "of a planned end"),
+        ({"analysis": {"looks": "fixed", "extension": "10000000d"}}, "up to 366"),
+        ({"analysis": {"looks": "fixed", "extension": "9999999999d"}}, "not as long as"),
+        ({"metrics": {"primary": [{"metric": "median", "mde": "5%"}]}}, "median is a quantile"),
+        ({"metrics": {"primary": [{"metric": "slow", "mde": "5%"}]}}, "no window of slow is complete"),
+        ({"metrics": {"primary": [{"metric": "ever", "mde": "5%"}]}}, "ever grows as long as it runs"),
     ],
 )
 def test_what_cannot_be_extended_is_refused_in_the_file(tmp_path: Path, changed: dict[str, Any], told: str) -> None:
     root = _project(tmp_path, _rows(1.0)[:200], **changed)
+    more = [
+        METRICS[0] | {"name": "median", "type": "quantile", "quantile": 0.5},
+        METRICS[0] | {"name": "slow", "source": "events", "window": {"kind": "conversion", "length": "7d"}},
+        METRICS[0] | {"name": "ever", "source": "events"},
+    ]
+    (root / "metrics" / "more.yaml").write_text(yaml.safe_dump({"metrics": more}))
+    events = SOURCE | {"name": "events", "kind": "event_log", "unit": "id", "path": "visitors.csv"}
+    (root / "sources" / "events.yaml").write_text(yaml.safe_dump(events))
     with pytest.raises(SpecError, match=told) as caught:
         promisable(load(root), "trial")
     assert "trial.yaml:" in str(caught.value)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.inference.margins import declared
+from xp_pipeline.lifecycle.inference.margins import declared, stands
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
+from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.schedule import Occasion
 from xp_pipeline.spec.experiment import MetricUse
 from xp_pipeline.spec.metric import Metric
@@ -31,21 +32,26 @@ def always_valid(
 
     ``nonzero`` counts the units of control and treatment with an outcome other than 0.
     """
-    test = _Test(setting, occasion, metric, c, estimate, nonzero)
+    test = _Test(setting, occasion, use, metric, c, estimate, nonzero)
     row: Row = {"tests": {}}
     if role == "guardrail":
-        row |= test.margin("margin", use, setting.margin_alpha(role), row["tests"])
+        row |= test.margin("margin", setting.margin_alpha(role), row["tests"])
     elif role == "primary" and use.equivalence:
-        row |= test.equivalence(use, row["tests"])
+        row |= test.equivalence(row["tests"])
     elif role == "primary":
-        row |= test.benefit(use, row["tests"])
+        row |= test.benefit(row["tests"])
     return row | test.harm(row["tests"])
+
+
+MARGINS = ("margin", "equivalence")
+"""Purposes of the tests that have a margin."""
 
 
 @dataclass(frozen=True)
 class _Test:
     setting: Setting
     occasion: Occasion
+    use: MetricUse
     metric: Metric
     comparison: Comparison
     estimate: Estimate
@@ -55,15 +61,16 @@ class _Test:
         """Name of a test in the ledger, its last look, and the first one that claimed."""
         key = f"{self.metric.name}|{self.comparison.name}|{purpose}"
         kept = [look["tests"][key] for look in self.occasion.earlier if key in look["tests"]]
-        return key, kept[-1] if kept else None, next((test for test in kept if test["crossed"]), None)
+        crossed = (test for test in kept if test["crossed"] and (purpose not in MARGINS or stands(test, self.use)))
+        return key, kept[-1] if kept else None, next(crossed, None)
 
-    def benefit(self, use: MetricUse, tests: Row) -> Row:
+    def benefit(self, tests: Row) -> Row:
         """A primary metric at its Bonferroni share of alpha."""
         size = self.setting.primary_tests
         alpha = self.setting.level_alpha / size
         key, last, stopped = self.before("benefit")
         mixture = self.setting.bound.looks.method == "msprt"
-        said, excluded = self._mixture(use, alpha, last) if mixture else self._sequence(alpha, last)
+        said, excluded = self._mixture(alpha, last) if mixture else self._sequence(alpha, last)
         row: Row = {"family": f"primary:{self.setting.bound.looks.method}", "family_size": size, "ci_level": 1 - alpha}
         row |= {"interval_kind": "always_valid", "p_value": None, "significant": True if stopped else None}
         if stopped:
@@ -86,19 +93,20 @@ class _Test:
         said = {"p_value": min(p, last["p"] if last else 1.0), "ci_low": band.low, "ci_high": band.high}
         return said | self._lift(band.relative), not band.low <= self.estimate.null <= band.high
 
-    def _mixture(self, use: MetricUse, alpha: float, last: Mapping[str, Any] | None) -> tuple[Row | None, bool]:
+    def _mixture(self, alpha: float, last: Mapping[str, Any] | None) -> tuple[Row | None, bool]:
         previous = Running(**last["running"]) if last else None
-        tau = previous.tau if previous else self._size(use)
+        tau = previous.tau if previous else self._size()
         found = msprt(self.estimate, tau=tau, alpha=alpha, previous=previous, nonzero=self.nonzero)
         if found.status != Status.OK or found.running is None:
             return None, False
         said = {"p_value": found.p_value, "ci_low": found.low, "ci_high": found.high, "running": vars(found.running)}
         return said | self._lift(found.relative), found.p_value < alpha
 
-    def _size(self, use: MetricUse) -> float:
+    def _size(self) -> float:
         """The effect that the mixture looks for: the minimum detectable one of the spec."""
-        assert use.mde is not None
-        return use.mde.value * abs(self.estimate.mean_control) if use.mde.relative else use.mde.value
+        size = absolute(self.use.mde, self.estimate.mean_control)
+        assert size is not None
+        return size
 
     def _lift(self, lift: Relative) -> Row:
         if self.metric.log:
@@ -107,15 +115,16 @@ class _Test:
             "lift_low": lift.low, "lift_high": lift.high, "lift_status": str(lift.status), "lift_reason": lift.reason,
         }  # fmt: skip
 
-    def equivalence(self, use: MetricUse, tests: Row) -> Row:
+    def equivalence(self, tests: Row) -> Row:
         """Equivalence of a primary metric, at its Bonferroni share of alpha."""
         size = self.setting.primary_tests
-        row = self.margin("equivalence", use, self.setting.level_alpha / size, tests)
+        row = self.margin("equivalence", self.setting.level_alpha / size, tests)
         whole = {"alpha": self.setting.level_alpha, "family": "primary:confidence_sequence", "family_size": size}
         return row | whole
 
-    def margin(self, purpose: str, use: MetricUse, alpha: float, tests: Row) -> Row:
+    def margin(self, purpose: str, alpha: float, tests: Row) -> Row:
         """Whether a confidence sequence clears the margin: on the side of harm, or for equivalence on both."""
+        use = self.use
         assert use.tolerated is not None
         key, _, stopped = self.before(purpose)
         row: Row = declared(use) | {
@@ -123,24 +132,26 @@ class _Test:
             "interval_kind": "always_valid",
         }  # fmt: skip
         if stopped:
-            row["stopped_look"] = stopped["look"]
+            row |= {"stopped_look": stopped["look"], "held_since": stopped["look"]}
         between = self._between(2 * alpha, relative=use.tolerated.relative)
         if between is None or not self.occasion.claims:
             return row
         worst = min(between[0], -between[1]) if use.equivalence else between[0]
         holds = worst > -use.tolerated.value
-        tests[key] = {"look": self.occasion.number, "units": self._units, "crossed": int(holds)}
+        kept = {"look": self.occasion.number, "units": self._units, "crossed": int(holds)}
+        tests[key] = kept | {"margin": declared(use)}
         bound = between[0] if worst == between[0] else between[1]
-        row |= {"margin_bound": self._good * bound, "margin_holds": bool(stopped or holds)}
+        row |= {"margin_bound": self._good * bound, "margin_holds": bool(stopped or holds), "margin_needed": -worst}
         return row | ({"stopped_look": self.occasion.number} if holds and not stopped else {})
 
     def harm(self, tests: Row) -> Row:
         """Deterioration, one-sided, with a budget of its own."""
         key, _, stopped = self.before("harm")
-        between = self._between(2 * self.setting.harm_level)
+        amount = self.use.equivalence
+        between = self._between(2 * self.setting.harm_level, relative=bool(amount and amount.relative))
         if stopped or between is None or not self.occasion.claims:
             return {"harmed": True if stopped else None}
-        harmed = between[1] < 0
+        harmed = between[1] < -(amount.value if amount else 0.0)
         tests[key] = {"look": self.occasion.number, "units": self._units, "crossed": int(harmed)}
         return {"harmed": harmed}
 

@@ -43,6 +43,7 @@ def decisions(
             minimum_days=bound.experiment.analysis.minimum_days,
             days_to_end=_days_to(bound.end, as_of),
             looks_left=looks_left(bound, as_of=as_of, final=final),
+            moved=bound.end != bound.planned_end,
             extended=_extended(bound, as_of),
             rules=rules_of(bound),
         )
@@ -94,6 +95,7 @@ def _finding(row: Row) -> Finding:
         harmful_effect=row.get("harmful_effect"),
         margin_needed=row.get("margin_needed"),
         equivalence=row.get("margin_kind") == "equivalence",
+        held_since=row.get("held_since"),
     )
 
 
@@ -106,8 +108,8 @@ def _extended(bound: Bound, as_of: str | None) -> str:
     """Why the end has moved, of a reading past the planned one."""
     if not (bound.extended and bound.extended.days and bound.planned_end and as_of):
         return ""
-    last = (bound.planned_end + bound.follow_up).astimezone(bound.zone).date()
-    return bound.extended.why if date.fromisoformat(as_of) + timedelta(days=1) >= last else ""
+    last = (bound.planned_end + bound.follow_up - timedelta(microseconds=1)).astimezone(bound.zone).date()
+    return bound.extended.why if date.fromisoformat(as_of) >= last else ""
 
 
 def _days(start: datetime | None, as_of: str | None) -> int | None:

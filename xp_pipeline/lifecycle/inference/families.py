@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xp_pipeline.errors import SpecError
 from xp_pipeline.lifecycle.comparisons import decided
 from xp_pipeline.lifecycle.inference.margins import margin_test, needed
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
@@ -67,10 +68,11 @@ def _family(setting: Setting, rows: Sequence[Row], name: str, method: Any) -> No
         _enter(row, f"{name}:{method}", size, p, alpha)
         if p is None or name != "primary":
             continue
+        level = critical_p(p_values, i, method=method, alpha=alpha)
         if is_equivalence(row):
-            _within(setting, row, simultaneous_alpha(alpha, size) if method != "none" else alpha)
+            _within(setting, row, level)
         else:
-            row["winning_effect"] = _threshold(row, critical_p(p_values, i, method=method, alpha=alpha))
+            row["winning_effect"] = _threshold(row, level)
             row["sure_effect"] = _threshold(row, simultaneous_alpha(alpha, size))
             if method != "none":
                 _simultaneous(row, simultaneous_alpha(alpha, size))
@@ -95,6 +97,8 @@ def _preferential(setting: Setting, rows: Sequence[Row], name: str, method: str)
 
 def _dunnett(setting: Setting, rows: Sequence[Row], name: str, method: str) -> None:
     """Every treatment against one control, exactly; several metrics divide alpha between them."""
+    if any(is_equivalence(row) for row in rows):
+        raise SpecError("dunnett corrects tests of a difference, not of equivalence", allowed="holm, bonferroni, none")
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     size = sum(row.get("p_value") is not None for row in rows)
     for metric in metrics:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from xp_pipeline.decision.counterfactual import smallest_margin
+from xp_pipeline.decision.counterfactual import harmful_effect, smallest_margin
+from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.spec.experiment import MetricUse
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.equivalence import equivalence
 from xp_pipeline.stats.estimates import NAN, Estimate, Status
+from xp_pipeline.stats.means import t_sf
 from xp_pipeline.stats.noninferiority import non_inferiority
 
 Row = dict[str, Any]
@@ -44,6 +47,36 @@ def margin_test(use: MetricUse, metric: Metric, estimate: Estimate, *, alpha: fl
     rises = metric.direction == "increase"
     safe = non_inferiority(estimate, margin=amount.value, relative=amount.relative, increase_is_good=rises, alpha=alpha)
     return MarginTest(safe.status, safe.p_value, safe.holds, safe.bound)
+
+
+def harm_p(use: MetricUse, metric: Metric, estimate: Estimate) -> float:
+    """One-sided p-value of harm: of any, or where changes within a margin count as none, of harm beyond it.
+
+    NaN where the margin's test is undefined.
+    """
+    rises = metric.direction == "increase"
+    if use.equivalence is None:
+        return t_sf(estimate.effect / estimate.se * (-1 if rises else 1), estimate.df)
+    within = non_inferiority(
+        estimate, margin=use.equivalence.value, relative=use.equivalence.relative, increase_is_good=rises
+    )
+    return 1 - within.p_value
+
+
+def harm_threshold(use: MetricUse, estimate: Estimate, *, level: float) -> float | None:
+    """The smallest harm, as a positive number in the metric's unit, that would have counted one-sided at ``level``."""
+    beyond = harmful_effect(estimate, level=level)
+    room = absolute(use.equivalence, estimate.mean_control) or 0.0
+    return None if beyond is None else beyond + room
+
+
+def stands(test: Mapping[str, Any], use: MetricUse) -> bool:
+    """Whether what an earlier look has shown covers the margin of today: one of the same kind, and no wider."""
+    if use.tolerated is None:
+        return True
+    then, now = test.get("margin") or {}, declared(use)
+    same = all(then.get(name) == now[name] for name in ("margin_kind", "margin_relative"))
+    return same and float(then["margin"]) <= use.tolerated.value
 
 
 def declared(use: MetricUse) -> Row:

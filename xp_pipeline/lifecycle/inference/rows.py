@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xp_pipeline.decision.counterfactual import harmful_effect
 from xp_pipeline.lifecycle.comparisons import Comparison, decided
-from xp_pipeline.lifecycle.inference.margins import needed
+from xp_pipeline.lifecycle.inference.margins import harm_p, harm_threshold, needed
 from xp_pipeline.lifecycle.inference.strata import designed_strata
 from xp_pipeline.lifecycle.measurement.measure import Reading
 from xp_pipeline.lifecycle.schedule import Occasion, measured_metrics
@@ -18,7 +18,6 @@ from xp_pipeline.spec.binding import Bound
 from xp_pipeline.spec.experiment import MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import NAN, Estimate, Status, without_lift
-from xp_pipeline.stats.means import t_sf
 from xp_pipeline.stats.sequences import confidence_band
 from xp_pipeline.stats.spending import DETERIORATION_ALPHA
 
@@ -157,10 +156,10 @@ def judged(setting: Setting, role: str, use: MetricUse, metric: Metric, estimate
     """What a verdict at the end of a fixed-horizon design reads: harm, and what would have changed it."""
     if not setting.final or role == "exploratory" or estimate.status != Status.OK:
         return {}
-    harm = t_sf(estimate.effect / estimate.se * (-1 if metric.direction == "increase" else 1), estimate.df)
+    harm = harm_p(use, metric, estimate)
     row: Row = {
-        "harmed": harm <= setting.harm_level,
-        "harmful_effect": harmful_effect(estimate, level=setting.harm_level),
+        "harmed": None if math.isnan(harm) else harm <= setting.harm_level,
+        "harmful_effect": harm_threshold(use, estimate, level=setting.harm_level),
     }
     return row | needed(use, metric, estimate, alpha=setting.margin_alpha(role))
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xp_pipeline.decision.counterfactual import harmful_effect, winning_effect
+from xp_pipeline.decision.counterfactual import winning_effect
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.inference.margins import declared, margin_test, needed
+from xp_pipeline.lifecycle.inference.margins import declared, harm_p, harm_threshold, margin_test, needed, stands
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.schedule import Occasion
@@ -31,11 +31,18 @@ from xp_pipeline.stats.stagewise import stagewise
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One test over all looks: its name in the ledger, its error rate and sides."""
+    """One test over all looks.
+
+    Attributes:
+        key: Its name in the ledger.
+        alpha, two_sided: Its error rate and sides.
+        use: What it is about, where that has a margin which may be amended.
+    """
 
     key: str
     alpha: float
     two_sided: bool = False
+    use: MetricUse | None = None
 
 
 @dataclass(frozen=True)
@@ -191,13 +198,13 @@ class _Test:
 
     def margin(self, purpose: str, alpha: float, tests: Row) -> Row:
         """The test of a margin, one-sided, spending along the same looks."""
-        hypothesis = self.hypothesis(purpose, alpha)
+        hypothesis = replace(self.hypothesis(purpose, alpha), use=self.use)
         found = self.course(hypothesis)
         row: Row = declared(self.use) | {
             "alpha": alpha, "margin_holds": True if found.crossed else None, "margin_p_value": None, "p_value": None,
         }  # fmt: skip
         if found.stopped:
-            row |= {"stopped_look": found.stopped["look"]} | found.stopped["said"]
+            row |= {"stopped_look": found.stopped["look"], "held_since": found.stopped["look"]} | found.stopped["said"]
         if not found.new or self.estimate.status != Status.OK:
             return row
         look = found.looks[-1]
@@ -209,7 +216,7 @@ class _Test:
         holds = look.crossed(z) == 1
         stopped = holds or self.occasion.final
         said = {"margin_p_value": _stage_p(found.looks, z), "margin_bound": test.bound} if stopped else {}
-        tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, said)
+        tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, said) | {"margin": declared(self.use)}
         row |= {"margin_holds": holds, "margin_bound": test.bound, "information": look.information}
         row |= {"boundary": look.upper, "statistic": z, "alpha_spent": look.alpha_spent} | said
         row |= needed(self.use, self.metric, self.estimate, alpha=level)
@@ -222,9 +229,12 @@ class _Test:
         if found.crossed or not found.new or self.estimate.status != Status.OK:
             return {"harmed": True if found.crossed else None}
         look = found.looks[-1]
-        z = z_of(self.estimate) * (-1 if self.metric.direction == "increase" else 1)
+        p = harm_p(self.use, self.metric, self.estimate)
+        if math.isnan(p):
+            return {"harmed": None}
+        z = z_of_p(p)
         tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, {})
-        threshold = harmful_effect(self.estimate, level=t_sf(look.upper, math.inf))
+        threshold = harm_threshold(self.use, self.estimate, level=t_sf(look.upper, math.inf))
         return {"harmed": look.crossed(z) == 1, "harmful_effect": threshold}
 
 
@@ -235,7 +245,8 @@ def course(looks: Looks, occasion: Occasion, hypothesis: Hypothesis, units: int)
     looks are those of their units.
     """
     kept = [look["tests"][hypothesis.key] for look in occasion.earlier if hypothesis.key in look["tests"]]
-    stopped = next((test for test in kept if test["crossed"]), None)
+    use = hypothesis.use
+    stopped = next((test for test in kept if test["crossed"] and (use is None or stands(test, use))), None)
     share = 1.0 if occasion.final else occasion.progress
     if stopped or not occasion.claims or not share or not units:
         return Course(tuple(_look(test, 1.0, hypothesis) for test in kept), False, stopped)

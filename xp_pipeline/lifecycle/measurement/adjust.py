@@ -64,7 +64,7 @@ def _seal(
     inputs: dict[str, str],
     caps: Mapping[str, float],
 ) -> Manifest:
-    readings, clusters = _measure(workspace, promise, validated, caps)
+    readings, clusters = measure_all(workspace, promise, validated, caps)
     by_day = {name: POPULATIONS[name] for name in populations(promise)}
     files: dict[str, Content] = {
         "moments.parquet": lambda path: evidence.write(path, readings),
@@ -88,7 +88,7 @@ def _seal(
     )
 
 
-def _measure(
+def measure_all(
     workspace: Workspace, promise: Sealed, validated: SealedArtifact, caps: Mapping[str, float]
 ) -> tuple[dict[str, list[Reading]], dict[str, Any]]:
     """Readings by population, and the sums by cluster of the enrolled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xp_pipeline.design.detection import power_with
@@ -119,13 +119,25 @@ def read_powers(workspace: Workspace, promise: Sealed, rows: Sequence[dict[str, 
         effect = absolute(use.mde, row["mean_baseline"])
         if effect:
             row["power"] = _power(effect, row["se"], row["df"], alpha)
-        elif use.equivalence:
-            margin = absolute(use.equivalence, row["mean_baseline"]) or math.nan
-            row["power"] = max(0.0, 2 * _power(margin, row["se"], row["df"], 2 * alpha) - 1)
+        elif use.equivalence and row.get("margin_kind"):
+            row["power"] = _power_of_equivalence(use.equivalence, row, alpha)
 
 
-def _power(effect: float, se: float, df: float, alpha: float) -> float:
-    return power_with(effect=effect, var_mean_control=se**2, var_mean_treatment=0.0, df=df, alpha=alpha)
+def _power(effect: float, se: float, df: float, alpha: float, *, two_sided: bool = True) -> float:
+    return power_with(
+        effect=effect, var_mean_control=se**2, var_mean_treatment=0.0, df=df, alpha=alpha, two_sided=two_sided
+    )
+
+
+def _power_of_equivalence(amount: Amount, row: Mapping[str, Any], alpha: float) -> float:
+    """Of both one-sided tests where there is no effect; a relative margin weighs the variance of control by k^2."""
+    margin = absolute(amount, row["mean_baseline"])
+    v_c, v_t = row["variance_baseline"] / row["n_baseline"], row["variance_arm"] / row["n_arm"]
+    missed = 0.0
+    for k in (1 - amount.value, 1 + amount.value) if amount.relative else (1.0, 1.0):
+        spread = (v_t + k**2 * v_c) / (v_t + v_c) if 0 < v_t + v_c < math.inf else 1.0
+        missed += 1 - _power(margin or 0.0, row["se"] * math.sqrt(spread), row["df"], alpha, two_sided=False)
+    return max(0.0, 1 - missed)
 
 
 def _detectable(se: float, df: float, alpha: float, power: float) -> float:

@@ -182,6 +182,11 @@ def _aim(numbers: Numbers, shares: tuple[float, ...]) -> Aim:
     held = 1 + numbers.guardrails
     if sum(amount is not None for amount in (numbers.mde, numbers.margin, numbers.equivalence)) > 1:
         raise EvidenceError("a plan is for one test", allowed="--mde, --margin or --equivalence")
+    for amount in (numbers.margin, numbers.equivalence):
+        if amount and not 0 < amount.value < math.inf:
+            raise EvidenceError("a margin is positive", found=str(amount), allowed="such as 2% or 0.5")
+    if numbers.equivalence and numbers.correction == "dunnett":
+        raise EvidenceError("dunnett corrects tests of a difference", found="--equivalence", allowed="bonferroni, holm")
     if numbers.margin:
         rates = scheduled(
             numbers.looks, alpha=numbers.alpha, power=joint_power(numbers.power, held), days=numbers.days,

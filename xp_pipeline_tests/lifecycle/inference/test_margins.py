@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from xp_pipeline.errors import SpecError
+from xp_pipeline.lifecycle.acts import amend
 from xp_pipeline.lifecycle.inference.reanalyse import reanalyse
 from xp_pipeline.lifecycle.publish import read
 from xp_pipeline.lifecycle.run import run
@@ -151,6 +152,74 @@ def test_along_the_looks_both_sides_must_be_past_the_boundary(tmp_path: Path) ->
     assert _verdict(root)["verdict"] == "ship"
     page = next((root / "lake").rglob("report.html")).read_text()
     assert "equivalence" in page
+
+
+def _drifting(rise: float, *, from_day: int) -> list[dict[str, Any]]:
+    """Nothing, then a rise of the load from a day on."""
+    rows = _rows(0.0)
+    begins = (START + timedelta(days=from_day - 1)).isoformat()
+    return [
+        row | {"load": row["load"] + (rise if row["arm"] == "treatment" and row["seen"] >= begins else 0.0)}
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("role", ["primary", "guardrail"])
+def test_harm_beyond_the_margin_counts_although_it_held_before(tmp_path: Path, role: str) -> None:
+    metrics: dict[str, Any] = {"primary": ["spend"], role: [{"metric": "load", "equivalence": "3%"}]}
+    root = _project(tmp_path, _drifting(6.0, from_day=4), metrics)
+    early = _run(root, 3)["load"]
+    assert early["margin_holds"] is True
+    last = _run(root)["load"]
+    assert last["margin_holds"] is True, "the claim of the look stands"
+    assert last["harmed"] is True
+    decided = _verdict(root)
+    assert decided["verdict"] == "do_not_ship"
+    assert "was excluded at look" in decided["reasons"]
+    assert "beyond its margin" in decided["reasons"]
+
+
+@pytest.mark.parametrize("schedule", ["group_sequential", "always_valid"])
+def test_a_change_within_the_margin_is_no_harm_at_any_look(tmp_path: Path, schedule: str) -> None:
+    metrics = {"primary": ["spend"], "secondary": [{"metric": "load", "equivalence": "15%"}]}
+    root = _project(tmp_path, _rows(1.0, per_day=1500), metrics, looks=schedule)
+    for day in (2, 4, DAYS):
+        row = _run(root, day)["load"]
+        assert not row["harmed"]
+    assert row["p_value"] is None or row["p_value"] < 1e-6, "a difference it is"
+
+
+@pytest.mark.parametrize("schedule", ["group_sequential", "always_valid"])
+def test_a_narrower_margin_is_tested_anew(tmp_path: Path, schedule: str) -> None:
+    metrics = {"primary": [{"metric": "load", "equivalence": "12%"}]}
+    root = _project(tmp_path, _rows(0.8), metrics, looks=schedule)
+    assert _run(root, 3)["load"]["margin_holds"] is True
+    path = root / "experiments" / "trial.yaml"
+    path.write_text(path.read_text().replace("12%", "1%"))
+    amend(Workspace.open(root, by="test"), "trial", reason="it was meant to be small")
+    row = _run(root, 5)["load"]
+    assert row["margin_holds"] is False
+    assert _verdict(root)["verdict"] != "ship"
+
+
+def test_dunnett_leaves_no_test_of_equivalence_to_a_difference(tmp_path: Path) -> None:
+    metrics = {"primary": ["spend"], "secondary": [{"metric": "load", "equivalence": "2%"}]}
+    root = _project(tmp_path, _rows(0.8), metrics, looks="fixed")
+    assert _run(root)["load"]["margin_holds"] is False
+    with pytest.raises(SpecError, match="not of equivalence"):
+        reanalyse(Workspace.open(root, by="test"), "trial", alpha=None, correction="dunnett", reason="try")
+
+
+def test_what_holds_in_its_family_has_its_bound_within_the_margin(tmp_path: Path) -> None:
+    """Holm leaves the second test the whole alpha once the first has won."""
+    metrics = {"primary": [{"metric": "load", "equivalence": "1.1%"}, {"metric": "spend", "equivalence": "50%"}]}
+    found = dict.fromkeys(range(12))
+    for seed in found:
+        root = _project(tmp_path / str(seed), _rows(0.0, seed=seed), metrics, looks="fixed")
+        row = _run(root)["load"]
+        assert row["margin_holds"] == (abs(row["margin_bound"]) < row["margin"])
+        found[seed] = row["margin_holds"] and row["margin_p_value"] > 0.025
+    assert any(found.values()), "one of them holds at alpha and not at its Bonferroni share"
 
 
 @pytest.mark.parametrize("method", ["confidence_sequence", "msprt"])

@@ -131,7 +131,7 @@ def test_units_in_place_of_time_give_power_and_what_is_in_reach() -> None:
     ({"days": 0.0}, "runs for some days"),
     ({"days": math.nan}, "runs for some days"),
     ({"units": -5.0}, "some units"),
-    ({"mde": None, "margin": Amount(value=0.0, relative=True)}, "harm tolerated"),
+    ({"mde": None, "margin": Amount(value=0.0, relative=True)}, "a margin is positive"),
 ])  # fmt: skip
 def test_what_cannot_be_is_one_line(typed: dict[str, Any], word: str) -> None:
     with pytest.raises(EvidenceError, match=word) as problem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.inference.margins import declared, stands
+from xp_pipeline.lifecycle.inference.margins import beyond, declared, harm_stands, stands
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.schedule import Occasion
@@ -43,10 +43,6 @@ def always_valid(
     return row | test.harm(row["tests"])
 
 
-MARGINS = ("margin", "equivalence")
-"""Purposes of the tests that have a margin."""
-
-
 @dataclass(frozen=True)
 class _Test:
     setting: Setting
@@ -61,7 +57,8 @@ class _Test:
         """Name of a test in the ledger, its last look, and the first one that claimed."""
         key = f"{self.metric.name}|{self.comparison.name}|{purpose}"
         kept = [look["tests"][key] for look in self.occasion.earlier if key in look["tests"]]
-        crossed = (test for test in kept if test["crossed"] and (purpose not in MARGINS or stands(test, self.use)))
+        still = {"margin": stands, "equivalence": stands, "harm": harm_stands}.get(purpose)
+        crossed = (test for test in kept if test["crossed"] and (still is None or still(test, self.use)))
         return key, kept[-1] if kept else None, next(crossed, None)
 
     def benefit(self, tests: Row) -> Row:
@@ -152,7 +149,9 @@ class _Test:
         if stopped or between is None or not self.occasion.claims:
             return {"harmed": True if stopped else None}
         harmed = between[1] < -(amount.value if amount else 0.0)
-        tests[key] = {"look": self.occasion.number, "units": self._units, "crossed": int(harmed)}
+        tests[key] = {"look": self.occasion.number, "units": self._units, "crossed": int(harmed)} | {
+            "margin": beyond(self.use)
+        }
         return {"harmed": harmed}
 
     def _between(self, alpha: float, *, relative: bool = False) -> tuple[float, float] | None:

@@ -79,6 +79,19 @@ def stands(test: Mapping[str, Any], use: MetricUse) -> bool:
     return same and float(then["margin"]) <= use.tolerated.value
 
 
+def harm_stands(test: Mapping[str, Any], use: MetricUse) -> bool:
+    """Whether the harm that an earlier look has shown is one today: beyond a margin no narrower than today's."""
+    if use.equivalence is None:
+        return True
+    then = test.get("margin") or {}
+    return then.get("margin_relative") == use.equivalence.relative and float(then["margin"]) >= use.equivalence.value
+
+
+def beyond(use: MetricUse) -> Row:
+    """The margin that harm is beyond, for the ledger; empty where any harm is one."""
+    return declared(use) if use.equivalence else {}
+
+
 def declared(use: MetricUse) -> Row:
     """The margin itself, as columns of a row; nothing for a metric without one."""
     if use.tolerated is None:

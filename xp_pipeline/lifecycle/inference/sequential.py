@@ -7,13 +7,22 @@ Stat. Med. 8): traffic that comes faster or slower than planned changes no error
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xp_pipeline.decision.counterfactual import winning_effect
 from xp_pipeline.lifecycle.comparisons import Comparison
-from xp_pipeline.lifecycle.inference.margins import declared, harm_p, harm_threshold, margin_test, needed, stands
+from xp_pipeline.lifecycle.inference.margins import (
+    beyond,
+    declared,
+    harm_p,
+    harm_stands,
+    harm_threshold,
+    margin_test,
+    needed,
+    stands,
+)
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.schedule import Occasion
@@ -36,13 +45,13 @@ class Hypothesis:
     Attributes:
         key: Its name in the ledger.
         alpha, two_sided: Its error rate and sides.
-        use: What it is about, where that has a margin which may be amended.
+        stands: Whether a crossing of an earlier look is one today; a margin may have been amended since.
     """
 
     key: str
     alpha: float
     two_sided: bool = False
-    use: MetricUse | None = None
+    stands: Callable[[Mapping[str, Any]], bool] = field(default=lambda _: True)
 
 
 @dataclass(frozen=True)
@@ -198,7 +207,7 @@ class _Test:
 
     def margin(self, purpose: str, alpha: float, tests: Row) -> Row:
         """The test of a margin, one-sided, spending along the same looks."""
-        hypothesis = replace(self.hypothesis(purpose, alpha), use=self.use)
+        hypothesis = replace(self.hypothesis(purpose, alpha), stands=lambda test: stands(test, self.use))
         found = self.course(hypothesis)
         row: Row = declared(self.use) | {
             "alpha": alpha, "margin_holds": True if found.crossed else None, "margin_p_value": None, "p_value": None,
@@ -225,6 +234,7 @@ class _Test:
     def harm(self, tests: Row) -> Row:
         """Deterioration, one-sided, with a budget of its own."""
         hypothesis = self.hypothesis("harm", self.setting.harm_level)
+        hypothesis = replace(hypothesis, stands=lambda test: harm_stands(test, self.use))
         found = self.course(hypothesis)
         if found.crossed or not found.new or self.estimate.status != Status.OK:
             return {"harmed": True if found.crossed else None}
@@ -233,7 +243,7 @@ class _Test:
         if math.isnan(p):
             return {"harmed": None}
         z = z_of_p(p)
-        tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, {})
+        tests[hypothesis.key] = _kept(self.estimate, self.occasion, look, z, {}) | {"margin": beyond(self.use)}
         threshold = harm_threshold(self.use, self.estimate, level=t_sf(look.upper, math.inf))
         return {"harmed": look.crossed(z) == 1, "harmful_effect": threshold}
 
@@ -245,8 +255,7 @@ def course(looks: Looks, occasion: Occasion, hypothesis: Hypothesis, units: int)
     looks are those of their units.
     """
     kept = [look["tests"][hypothesis.key] for look in occasion.earlier if hypothesis.key in look["tests"]]
-    use = hypothesis.use
-    stopped = next((test for test in kept if test["crossed"] and (use is None or stands(test, use))), None)
+    stopped = next((test for test in kept if test["crossed"] and hypothesis.stands(test)), None)
     share = 1.0 if occasion.final else occasion.progress
     if stopped or not occasion.claims or not share or not units:
         return Course(tuple(_look(test, 1.0, hypothesis) for test in kept), False, stopped)

@@ -15,6 +15,7 @@ from xp_pipeline.lifecycle.acts import amend
 from xp_pipeline.lifecycle.inference.reanalyse import reanalyse
 from xp_pipeline.lifecycle.publish import read
 from xp_pipeline.lifecycle.run import run
+from xp_pipeline.lifecycle.sealed import sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.ledger import EntryKind
 from xp_pipeline.stats.boundaries import boundary
@@ -64,13 +65,15 @@ def _run(root: Path, day: int = DAYS) -> dict[str, dict[str, Any]]:
     """The deciding rows after a day, by metric."""
     outcome = run(Workspace.open(root, by="test"), "trial", as_of=START + timedelta(days=day - 1))
     assert outcome.error is None, outcome
-    found = read(root / "lake", "results", "trial").filter(pl.col("decisive") & (pl.col("segment") == ""))
+    in_force = pl.col("spec_hash") == sealed(Workspace.open(root), "trial").spec_hash
+    found = read(root / "lake", "results", "trial").filter(in_force & pl.col("decisive") & (pl.col("segment") == ""))
     as_of = (START + timedelta(days=day - 1)).isoformat()
     return {row["metric"]: row for row in found.to_dicts() if row["as_of"] == as_of}
 
 
 def _verdict(root: Path) -> dict[str, Any]:
-    return read(root / "lake", "decisions", "trial").sort("as_of").to_dicts()[-1]
+    in_force = pl.col("spec_hash") == sealed(Workspace.open(root), "trial").spec_hash
+    return read(root / "lake", "decisions", "trial").filter(in_force).sort("as_of").to_dicts()[-1]
 
 
 def _direct(rows: list[dict[str, Any]], metric: str, *, margin: float, alpha: float) -> Any:
@@ -200,6 +203,21 @@ def test_a_narrower_margin_is_tested_anew(tmp_path: Path, schedule: str) -> None
     row = _run(root, 5)["load"]
     assert row["margin_holds"] is False
     assert _verdict(root)["verdict"] != "ship"
+
+
+@pytest.mark.parametrize("schedule", ["group_sequential", "always_valid"])
+def test_harm_of_a_difference_is_none_within_an_amended_margin(tmp_path: Path, schedule: str) -> None:
+    root = _project(tmp_path, _rows(0.8, per_day=1500), {"primary": ["load"]}, looks=schedule)
+    assert _run(root, 3)["load"]["harmed"] is True
+    path = root / "experiments" / "trial.yaml"
+    said = path.read_text()
+    path.write_text(said.replace("- load", "- {metric: load, equivalence: 20%}"))
+    assert path.read_text() != said
+    amend(Workspace.open(root, by="test"), "trial", reason="it may change that much")
+    row = _run(root, 5)["load"]
+    assert row["harmed"] is False
+    assert row["margin_holds"] is True
+    assert _verdict(root)["verdict"] == "ship"
 
 
 def test_dunnett_leaves_no_test_of_equivalence_to_a_difference(tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ from xp_pipeline.lifecycle.measurement.measure import Cell, Reading, decisive_va
 from xp_pipeline.lifecycle.planning.aims import aim_of, pair_of, planned_days
 from xp_pipeline.lifecycle.planning.plan import absolute
 from xp_pipeline.lifecycle.quality.validate import validate
+from xp_pipeline.lifecycle.schedule import matured
 from xp_pipeline.lifecycle.sealed import Sealed, sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.spec.binding import Bound
-from xp_pipeline.spec.experiment import MetricUse, RoleName
+from xp_pipeline.spec.experiment import DECIDING, MetricUse, RoleName
 from xp_pipeline.spec.extension import Granted
 from xp_pipeline.spec.ledger import EntryKind
 from xp_pipeline.spec.metric import Metric
@@ -35,7 +36,6 @@ from xp_pipeline.stats.moments import Moments
 from xp_pipeline.stats.ratios import linearise
 
 DAY = timedelta(days=1)
-DECIDING: tuple[RoleName, ...] = ("primary", "guardrail")
 
 
 def extend(workspace: Workspace, promise: Sealed, *, as_of: date | None = None) -> Sealed:
@@ -87,18 +87,9 @@ def _read(workspace: Workspace, promise: Sealed, day: date) -> list[_Need] | Non
     validated = workspace.read(
         promise.id, Phase.VALIDATED_EXPOSURES, spec_hash=promise.spec_hash, as_of=day.isoformat()
     )
-    complete = replace(promise, bound=_matured(promise.bound))
+    complete = replace(promise, bound=promise.bound.model_copy(update={"metrics": matured(promise.bound)}))
     readings, _ = measure_all(workspace, complete, validated, {})
     return list(_needs(complete.bound, readings[populations(promise)[-1]], day))
-
-
-def _matured(bound: Bound) -> Bound:
-    """The spec under which only units with a complete window count: others have the variance of less time."""
-    metrics = {
-        name: metric.model_copy(update={"mature": True}) if metric.growing else metric
-        for name, metric in bound.metrics.items()
-    }
-    return bound.model_copy(update={"metrics": metrics})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from xp_pipeline.errors import AliasError, DataError, SpecError
 from xp_pipeline.lifecycle.factorials import design_of, effects_of, is_factorial
 from xp_pipeline.spec.binding import Bound, bind
+from xp_pipeline.spec.experiment import DECIDING
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.metric import Metric
 
@@ -105,7 +106,7 @@ def _check_algorithm(folder: Folder, bound: Bound) -> None:
 def _check_extension(folder: Folder, bound: Bound) -> None:
     """An end may move where one look is planned at it, and nothing else relies on it."""
     assignment = bound.experiment.assignment
-    tests = [m for role, use, m in bound.uses if role in ("primary", "guardrail") and (use.mde or use.tolerated)]
+    tests = [m for role, use, m in bound.uses if role in DECIDING and (use.mde or use.tolerated)]
     clocked = bound.sources[bound.experiment.population.source].get("timestamp")
     refused = (
         (not clocked, "without a time of exposure nothing can be read before the end", "add timestamp to the source"),

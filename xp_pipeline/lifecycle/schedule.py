@@ -63,8 +63,11 @@ def frozen_caps(workspace: Workspace, promise: Sealed, *, as_of: str | None) -> 
 
 def measured_metrics(bound: Bound, *, final: bool) -> dict[str, Metric]:
     """The metrics as a reading measures them: before the end a sequential claim rests on mature units only."""
-    if final or bound.looks.schedule == "fixed":
-        return dict(bound.metrics)
+    return dict(bound.metrics) if final or bound.looks.schedule == "fixed" else matured(bound)
+
+
+def matured(bound: Bound) -> dict[str, Metric]:
+    """The metrics where only units count whose window has passed."""
     return {
         name: metric.model_copy(update={"mature": True}) if metric.growing else metric
         for name, metric in bound.metrics.items()

@@ -36,6 +36,7 @@ from xp_pipeline.report.segments import SegmentTable, build_segments
 from xp_pipeline.report.verdict import Verdict, build_verdicts
 from xp_pipeline.report.withholding import is_interim, is_withheld, refuse_verdict_on_withheld, showable
 from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.experiment import DECIDING
 
 
 class Label(NamedTuple):
@@ -245,7 +246,7 @@ def _title(bound: Bound, card: Row, rows: Sequence[Row], override: Sequence[Labe
 
 def _deciding(rows: Sequence[Row]) -> list[Row]:
     """The rows that a verdict reads; all rows where there is none."""
-    return [row for row in rows if row["decisive"] and row["role"] in ("primary", "guardrail")] or list(rows)
+    return [row for row in rows if row["decisive"] and row["role"] in DECIDING] or list(rows)
 
 
 def _override(checks: Sequence[Row], amendments: Sequence[Amendment]) -> list[Label]:

@@ -13,6 +13,7 @@ from xp_pipeline.report.estimate import Estimate
 from xp_pipeline.report.format import PERCENT, PLAIN, POINTS, Figure, Interval, Unit
 from xp_pipeline.report.scorecard import Comparison, MetricBlock, Scorecard
 from xp_pipeline.report.words import Tone
+from xp_pipeline.spec.experiment import DECIDING
 
 
 class Mark(NamedTuple):
@@ -257,7 +258,7 @@ def _axis(entries: list[_Entry], unit: Unit) -> Axis:
     for entry in deciding or entries:
         main, scale = entry.comparison.main, entry.scale
         point = scale.figure(main).value or 0.0
-        needed += [point] if entry.role in ("primary", "guardrail") else []
+        needed += [point] if entry.role in DECIDING else []
         needed += [margin for margin in _margins(entry, scale) if margin is not None]
         intervals += [_finite_ends(estimate, scale) for estimate in _drawable(entry.comparison, scale)]
     return linear(needed, intervals, unit=unit)

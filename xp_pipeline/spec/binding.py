@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from xp_pipeline.errors import SpecError
 from xp_pipeline.spec.arrangements import check_arrangement
 from xp_pipeline.spec.canonical import digest
-from xp_pipeline.spec.experiment import Experiment, MetricUse, RoleName
+from xp_pipeline.spec.experiment import DECIDING, Experiment, MetricUse, RoleName
 from xp_pipeline.spec.extension import Granted
 from xp_pipeline.spec.folder import Folder
 from xp_pipeline.spec.looks import FIXED, GROUP_SEQUENTIAL, Looks
@@ -77,7 +77,7 @@ class Bound(Model):
     @property
     def follow_up(self) -> timedelta:
         """How long after the end the last unit's deciding windows are still open."""
-        uses = [u for role, u in self.experiment.metrics.items() if role in ("primary", "guardrail")]
+        uses = [u for role, u in self.experiment.metrics.items() if role in DECIDING]
         return max((self.metrics[u.metric].maturity for u in uses), default=timedelta(0))
 
     @property

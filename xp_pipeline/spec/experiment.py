@@ -16,6 +16,8 @@ from xp_pipeline.spec.looks import SomeLooks
 from xp_pipeline.spec.values import TEXT, Amount, Model, Scalar, SomeAmount, Where
 
 RoleName = Literal["primary", "secondary", "guardrail", "exploratory"]
+DECIDING: tuple[RoleName, ...] = ("primary", "guardrail")
+"""Roles whose metrics a decision is made by; the others explain."""
 
 
 def _text_keys(raw: Any) -> Any:

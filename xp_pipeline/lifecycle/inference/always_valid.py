@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xp_pipeline.lifecycle.comparisons import Comparison
+from xp_pipeline.lifecycle.inference.along import tested_by_role
 from xp_pipeline.lifecycle.inference.margins import beyond, declared, harm_stands, stands
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.planning.plan import absolute
@@ -32,15 +33,7 @@ def always_valid(
 
     ``nonzero`` counts the units of control and treatment with an outcome other than 0.
     """
-    test = _Test(setting, occasion, use, metric, c, estimate, nonzero)
-    row: Row = {"tests": {}}
-    if role == "guardrail":
-        row |= test.margin("margin", setting.margin_alpha(role), row["tests"])
-    elif role == "primary" and use.equivalence:
-        row |= test.equivalence(row["tests"])
-    elif role == "primary":
-        row |= test.benefit(row["tests"])
-    return row | test.harm(row["tests"])
+    return tested_by_role(_Test(setting, occasion, use, metric, c, estimate, nonzero), role)
 
 
 @dataclass(frozen=True)

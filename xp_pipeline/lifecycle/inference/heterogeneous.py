@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from xp_pipeline.lifecycle.comparisons import comparisons
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.inference.scanning import scanned
-from xp_pipeline.lifecycle.inference.subjects import DECIDING, Subject, about, subjects
+from xp_pipeline.lifecycle.inference.subjects import Subject, about, subjects
 from xp_pipeline.lifecycle.measurement.measure import Reading
 from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.experiment import DECIDING
 from xp_pipeline.stats.estimates import Estimate, Status
 from xp_pipeline.stats.heterogeneity import cochran_q, effect_difference
 from xp_pipeline.stats.multiplicity import family

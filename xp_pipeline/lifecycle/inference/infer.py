@@ -15,7 +15,7 @@ from xp_pipeline.lifecycle.inference.read_outs import read_out
 from xp_pipeline.lifecycle.inference.rows import Row, Setting, described, judged, withheld
 from xp_pipeline.lifecycle.inference.sequential import group_sequential
 from xp_pipeline.lifecycle.measurement.measure import Cell, Reading, decisive_variant
-from xp_pipeline.spec.experiment import MetricUse, RoleName
+from xp_pipeline.spec.experiment import DECIDING, MetricUse, RoleName
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import NAN, Estimate
 
@@ -46,7 +46,7 @@ def _silence(row: Row) -> None:
     del row["main"]
     if "tests" not in row:
         row.update(p_value=None, significant=None, margin_p_value=None, margin_holds=None)
-    elif row["role"] not in ("primary", "guardrail"):
+    elif row["role"] not in DECIDING:
         row.update(p_value=None, margin_p_value=None, margin_holds=None)
 
 

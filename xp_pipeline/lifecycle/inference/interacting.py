@@ -16,7 +16,6 @@ from xp_pipeline.errors import SpecError, nearest
 from xp_pipeline.lifecycle.assignment.arms import dropped_rows
 from xp_pipeline.lifecycle.frames import parquet
 from xp_pipeline.lifecycle.inference.strata import is_divided
-from xp_pipeline.lifecycle.inference.subjects import DECIDING
 from xp_pipeline.lifecycle.measurement.columns import Horizon, Plan
 from xp_pipeline.lifecycle.measurement.measure import Measurement, Reading, decisive_variant
 from xp_pipeline.lifecycle.planning.plan import planned_units
@@ -24,6 +23,7 @@ from xp_pipeline.lifecycle.sealed import Sealed, sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import SealedArtifact
+from xp_pipeline.spec.experiment import DECIDING
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.spec.phases import Phase
 from xp_pipeline.spec.source import Source

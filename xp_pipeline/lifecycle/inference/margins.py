@@ -65,9 +65,9 @@ def harm_p(use: MetricUse, metric: Metric, estimate: Estimate) -> float:
 
 def harm_threshold(use: MetricUse, estimate: Estimate, *, level: float) -> float | None:
     """The smallest harm, as a positive number in the metric's unit, that would have counted one-sided at ``level``."""
-    beyond = harmful_effect(estimate, level=level)
+    least = harmful_effect(estimate, level=level)
     room = absolute(use.equivalence, estimate.mean_control) or 0.0
-    return None if beyond is None else beyond + room
+    return None if least is None else least + room
 
 
 def stands(test: Mapping[str, Any], use: MetricUse) -> bool:

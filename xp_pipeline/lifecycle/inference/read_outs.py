@@ -7,6 +7,7 @@ from typing import Any
 
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.spec.effects import EffectPrior
+from xp_pipeline.spec.experiment import DECIDING
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.bayes import CAUTION, Posterior, Prior, gaussian_effect
 from xp_pipeline.stats.beta_binomial import beta_binomial
@@ -47,7 +48,7 @@ def _is_read(setting: Setting, row: Row) -> bool:
     """
     if row["segment"]:
         return False
-    return setting.final or ("tests" in row and row["role"] in ("primary", "guardrail"))
+    return setting.final or ("tests" in row and row["role"] in DECIDING)
 
 
 def _refused(row: Row, estimate: Estimate, declared: EffectPrior | None) -> str:

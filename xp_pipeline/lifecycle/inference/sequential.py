@@ -13,6 +13,7 @@ from typing import Any
 
 from xp_pipeline.decision.counterfactual import winning_effect
 from xp_pipeline.lifecycle.comparisons import Comparison
+from xp_pipeline.lifecycle.inference.along import tested_by_role
 from xp_pipeline.lifecycle.inference.margins import (
     beyond,
     declared,
@@ -101,15 +102,7 @@ def group_sequential(
     waits = "" if occasion.final or estimate.status != Status.OK else burn_in(estimate, nonzero=nonzero)
     if waits:
         occasion = replace(occasion, claims=False)
-    test = _Test(setting, occasion, use, metric, c, estimate)
-    row: Row = {"tests": {}}
-    if role == "guardrail":
-        row |= test.margin("margin", setting.margin_alpha(role), row["tests"])
-    elif role == "primary" and use.equivalence:
-        row |= test.equivalence(row["tests"])
-    elif role == "primary":
-        row |= test.benefit(row["tests"])
-    row |= test.harm(row["tests"])
+    row = tested_by_role(_Test(setting, occasion, use, metric, c, estimate), role)
     return row | ({"reason": waits} if waits else {})
 
 

@@ -10,11 +10,10 @@ from xp_pipeline.lifecycle.inference.estimators import estimates
 from xp_pipeline.lifecycle.inference.rows import Row, Setting
 from xp_pipeline.lifecycle.measurement.measure import Reading, decisive_variant
 from xp_pipeline.spec.binding import Bound
+from xp_pipeline.spec.experiment import DECIDING
 from xp_pipeline.spec.metric import Metric
 from xp_pipeline.stats.estimates import Estimate, Status
 from xp_pipeline.stats.heterogeneity import Difference
-
-DECIDING = ("primary", "guardrail")
 
 
 class Subject(NamedTuple):

@@ -19,6 +19,7 @@ from xp_pipeline.lifecycle.sealed import Sealed
 from xp_pipeline.lifecycle.workspace import Workspace
 from xp_pipeline.serialization import serialize_to_json
 from xp_pipeline.spec.artifacts import SealedArtifact
+from xp_pipeline.spec.experiment import DECIDING
 from xp_pipeline.spec.metric import Metric, Window
 from xp_pipeline.stats.moments import Moments
 
@@ -77,7 +78,7 @@ def read(content: Mapping[str, Any]) -> Daily | None:
 
 def _measured(workspace: Workspace, promise: Sealed, relation: str, horizon: Horizon) -> Daily:
     bound = promise.bound
-    deciding = [metric for role, _, metric in bound.uses if role in ("primary", "guardrail")]
+    deciding = [metric for role, _, metric in bound.uses if role in DECIDING]
     refused = {m.name: reason for m in deciding if (reason := _refusal(workspace, m))}
     units, days, cohort = _cohort(relation, horizon)
     if days < SHORTEST:
